@@ -1,0 +1,64 @@
+import keras
+import numpy as np
+import pytest
+from conftest import perturb
+
+from tfp_realnvp.conditioners import DenseConditioner, ShiftAndLogScale
+
+
+def built(**options):
+    conditioner = DenseConditioner(3, width=8, **options)
+    conditioner.build((None, 5))
+    return conditioner
+
+
+def test_starts_as_the_identity():
+    shift, log_scale = built()(np.ones((2, 5), np.float32))
+    assert not np.any(shift) and not np.any(log_scale)
+
+
+def test_log_scale_is_bounded():
+    conditioner = perturb(built(), 10.0)
+    _, log_scale = conditioner(1e6 * np.ones((2, 5), np.float32))
+    bound = np.abs(conditioner.output_layer.bound.numpy())
+    assert np.all(np.abs(log_scale) <= bound * (1 + 1e-6))
+
+
+def test_golden_numbers():
+    """One hidden layer of known weights, by hand: relu(x W) V."""
+    conditioner = DenseConditioner(1, depth=2, width=1, activation="relu")
+    conditioner.build((None, 1))
+    kernel, bias, out_kernel, out_bias = (
+        *conditioner.hidden[0].weights,
+        *conditioner.output_layer.dense.weights,
+    )
+    for weight, value in ((kernel, 2.0), (bias, 1.0), (out_kernel, [[1.0, 0.5]]), (out_bias, [3.0, 0.0])):
+        weight.assign(np.broadcast_to(value, weight.shape))
+    shift, log_scale = conditioner(np.array([[4.0]], np.float32))
+    np.testing.assert_allclose(shift, [[9.0 + 3.0]], rtol=1e-6)
+    np.testing.assert_allclose(log_scale, [[np.tanh(4.5)]], rtol=1e-6)
+
+
+@pytest.mark.parametrize("depth", [1, 2, 5])
+def test_depth_counts_the_output_layer(depth):
+    conditioner = built(depth=depth)
+    assert len(conditioner.weights) == 2 * depth + 1  # kernels and biases, and the bound
+
+
+def test_seed_decides_the_weights():
+    first, same, other = built(seed=1), built(seed=1), built(seed=2)
+    kernel = "hidden[0].kernel"
+    np.testing.assert_array_equal(first.hidden[0].kernel, same.hidden[0].kernel)
+    assert np.any(first.hidden[0].kernel.numpy() != other.hidden[0].kernel.numpy()), kernel
+    assert np.any(first.hidden[0].kernel.numpy()[:, :3] != first.hidden[1].kernel.numpy()[:5, :3])
+
+
+def test_half_precision_stays_inside():
+    shift, log_scale = built(dtype="mixed_bfloat16")(np.ones((2, 5), np.float32))
+    assert shift.dtype == log_scale.dtype == np.float32
+
+
+@pytest.mark.parametrize("layer", [built(depth=3, activation="gelu", seed=4), ShiftAndLogScale(3)])
+def test_config_is_complete(layer):
+    copy = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(layer))
+    assert copy.get_config() == layer.get_config()

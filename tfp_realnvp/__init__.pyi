@@ -1,0 +1,4 @@
+from .datasets import Dataset as Dataset
+from .datasets import LabelledImages as LabelledImages
+from .flows import ImageFlow as ImageFlow
+from .flows import RealNVP as RealNVP

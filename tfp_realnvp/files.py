@@ -1,0 +1,44 @@
+"""Files that are written whole or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+__all__ = ["replacing", "write_json"]
+
+
+@contextlib.contextmanager
+def replacing(path: str | Path, *, suffix: str | None = None) -> Iterator[Path]:
+    """A temporary file beside `path` that takes its place when the block ends without an error.
+
+    Args:
+      path: the file; its folder is made if need be.
+      suffix: of the temporary file's name, for writers that look at it; by default that of `path`.
+
+    Yields:
+      The path to write to. After an error, `path` is as it was and the temporary file is gone.
+
+    Raises:
+      OSError: nothing can be written there (a full or read-only disk).
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    folder = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+    try:
+        temporary = folder / f"new{path.suffix if suffix is None else suffix}"
+        yield temporary
+        os.replace(temporary, path)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def write_json(content, path: str | Path) -> None:
+    """Write JSON for people and machines: indented, and never NaN, which is not JSON."""
+    with replacing(path) as temporary:
+        temporary.write_text(json.dumps(content, indent=2, allow_nan=False) + "\n")

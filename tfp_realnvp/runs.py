@@ -1,0 +1,180 @@
+"""The run folder: what a training run leaves behind, and how it is read again."""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import filelock
+import keras
+
+from tfp_realnvp.files import replacing, write_json
+from tfp_realnvp.flows import ImageFlow
+
+__all__ = ["RunFolder"]
+
+FORMAT = 1  # of config.json; a run of a newer format is refused
+
+
+class RunFolder:
+    """A folder with the files of one training run.
+
+    config.json (everything needed to repeat it), history.csv (a row an epoch), model.keras (the best
+    model), metrics.json, learning_curve.png, samples.png, and, until the run is finished, state/.
+
+    Args:
+      path: the folder; it need not exist yet.
+    """
+
+    def __init__(self, path: str | Path):
+        self.path = Path(path)
+        self.config = self.path / "config.json"
+        self.history = self.path / "history.csv"
+        self.model = self.path / "model.keras"
+        self.metrics = self.path / "metrics.json"
+        self.learning_curve = self.path / "learning_curve.png"
+        self.samples = self.path / "samples.png"
+        self.tensorboard = self.path / "tensorboard"
+        self._state = self.path / "state"
+        self._lock = self.path / ".lock"
+
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keep other processes out while the block runs.
+
+        Raises:
+          FileExistsError: another process has the folder.
+          OSError: the folder cannot be made or written to.
+        """
+        self.path.mkdir(parents=True, exist_ok=True)
+        lock = filelock.FileLock(self._lock, timeout=0)
+        try:
+            lock.acquire()
+        except filelock.Timeout:
+            raise FileExistsError(
+                f"{self.path} is in use by another process: wait for it, or choose another --run-dir."
+            ) from None
+        try:
+            yield
+        finally:
+            lock.release()
+            self._lock.unlink(missing_ok=True)
+            if not any(self.path.iterdir()):
+                self.path.rmdir()
+
+    def check_free(self, *, overwrite: bool) -> None:
+        """Make sure that a new run may be written here.
+
+        Args:
+          overwrite: whether what an earlier run left may be replaced.
+
+        Raises:
+          FileExistsError: the folder is not empty and `overwrite` is False.
+        """
+        others = [path for path in self.path.iterdir() if path != self._lock]
+        if others and not overwrite:
+            raise FileExistsError(
+                f"{self.path} is not empty: choose another --run-dir, go on with that run by --resume, "
+                "or replace it by --overwrite."
+            )
+
+    def clear(self) -> None:
+        """Remove what an earlier run left; other files in the folder stay."""
+        for path in vars(self).values():
+            if path in (self.path, self._lock):
+                continue
+            if path.is_dir():
+                shutil.rmtree(path)
+            else:
+                path.unlink(missing_ok=True)
+
+    def write_config(self, config: dict) -> None:
+        """Write config.json."""
+        write_json({"format": FORMAT, **config}, self.config)
+
+    def read_config(self) -> dict:
+        """Read config.json.
+
+        Raises:
+          FileNotFoundError: it is not there.
+          ValueError: it is damaged, or of a newer version of this package.
+        """
+        if not self.config.is_file():
+            raise FileNotFoundError(
+                f"{self.path} is not a run folder: it has no config.json. `tfp-realnvp train --run-dir "
+                f"{self.path}` makes one."
+            )
+        try:
+            config = json.loads(self.config.read_text())
+            found = config["format"]
+        except (ValueError, TypeError, KeyError) as error:
+            raise ValueError(f"{self.config} is damaged: {error!r}.") from error
+        if not isinstance(found, int) or found > FORMAT:
+            raise ValueError(
+                f"{self.path} was written by a newer version of tfp-realnvp (format {found}, this one reads "
+                f"up to {FORMAT}): update the package."
+            )
+        return config
+
+    def load_model(self) -> ImageFlow:
+        """The best model of the run.
+
+        Raises:
+          FileNotFoundError: there is no run or no model yet.
+          ValueError: the file is damaged or holds another kind of model.
+        """
+        self.read_config()
+        if not self.model.is_file():
+            raise FileNotFoundError(
+                f"{self.path} has no model.keras: its run has not come to the end of an epoch yet. "
+                f"`tfp-realnvp train --resume --run-dir {self.path}` goes on with it."
+            )
+        try:
+            model = keras.saving.load_model(self.model, compile=False, safe_mode=True)
+        except Exception as error:  # Keras raises many kinds for a damaged file
+            summary = str(error).strip().split("\n")[0]
+            raise ValueError(f"{self.model} is damaged: {summary}") from error
+        if not isinstance(model, ImageFlow):
+            raise ValueError(f"{self.model} holds a {type(model).__name__}, not a flow of this package.")
+        return model
+
+    def write_history(self, rows: list[dict]) -> None:
+        """Write history.csv, one row an epoch, whole."""
+        with replacing(self.history) as temporary, temporary.open("w", newline="") as stream:
+            writer = csv.DictWriter(stream, fieldnames=list(rows[0]))
+            writer.writeheader()
+            writer.writerows(rows)
+
+    def read_history(self) -> list[dict]:
+        """The rows of history.csv, numbers as floats."""
+        if not self.history.is_file():
+            return []
+        with self.history.open(newline="") as stream:
+            return [
+                {key: float(value) for key, value in row.items()} for row in csv.DictReader(stream)
+            ]
+
+    def write_state(self, model: keras.Model, epoch: int) -> None:
+        """Keep the weights, the optimizer and the noise's seed after `epoch` whole epochs."""
+        with replacing(self._state / f"{epoch:06d}.weights.h5", suffix=".weights.h5") as temporary:
+            model.save_weights(temporary)
+        for path in self._state.glob("*.weights.h5"):
+            if path.name < f"{epoch:06d}":
+                path.unlink()
+
+    def read_state(self, model: keras.Model) -> int:
+        """Put the latest state into a compiled model; the number of its epochs, 0 if there is none."""
+        states = sorted(self._state.glob("*.weights.h5"))
+        if not states:
+            return 0
+        model.optimizer.build(model.trainable_variables)
+        model.load_weights(states[-1])
+        return int(states[-1].name.split(".")[0])
+
+    def finish(self) -> None:
+        """Remove what only an unfinished run needs."""
+        shutil.rmtree(self._state, ignore_errors=True)

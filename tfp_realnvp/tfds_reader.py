@@ -1,0 +1,121 @@
+"""Reader of the image sets of TensorFlow Datasets, with an answer in seconds where there is no network."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+import numpy as np
+
+from tfp_realnvp.readers import Arrays
+
+__all__ = ["read_tfds"]
+
+NETWORK_SECONDS = 5  # how long to wait for a sign of the download server
+
+
+def read_tfds(
+    name: str, *, manual_dir: str | Path | None = None, data_dir: str | Path | None = None
+) -> tuple[Arrays, Arrays | None]:
+    """An image set of TensorFlow Datasets: ((images, labels) for training, the same for testing or None).
+
+    Args:
+      name: as in the catalogue of TensorFlow Datasets.
+      manual_dir: a folder with the original files, fetched beforehand; no network is used then.
+      data_dir: where prepared sets are kept.
+
+    Raises:
+      ValueError: an unknown set, or one that does not consist of labelled images of one size.
+      OSError: the set is not prepared yet, and its files are neither in `manual_dir` nor within reach.
+    """
+    import tensorflow_datasets as tfds  # noqa: PLC0415  (slow to import)
+
+    try:
+        builder = tfds.builder(name, data_dir=data_dir)
+    except tfds.core.registered.DatasetNotFoundError as error:
+        raise ValueError(
+            f"unknown data set {name!r}: expected digits, idx:FOLDER, npz:FILE, or the name of an image "
+            "set of TensorFlow Datasets (mnist, fashion_mnist, kmnist, cifar10 ...)."
+        ) from error
+    image_key, label_key = _keys(builder)
+    if not builder.info.splits:
+        _prepare(tfds, builder, manual_dir)
+    parts = []
+    for part in ("train", "test"):
+        if part in builder.info.splits:
+            arrays = tfds.as_numpy(builder.as_dataset(split=part, batch_size=-1))
+            parts.append((arrays[image_key], arrays[label_key].astype(np.int64)))
+        else:
+            parts.append(None)
+    return parts[0], parts[1]
+
+
+def _keys(builder) -> tuple[str, str]:
+    """The names of the image and of the label, if the set is one of labelled images of one size."""
+    features, keys = builder.info.features, builder.info.supervised_keys
+    if keys is not None and len(keys) == 2 and set(keys) <= set(features):
+        image = features[keys[0]]
+        fits = image.shape is not None and len(image.shape) == 3 and None not in image.shape
+        if fits and image.dtype == np.uint8 and features[keys[1]].shape == ():
+            return keys
+    raise ValueError(
+        f"the data set {builder.name!r} does not consist of labelled uint8 images of one size; "
+        f"its features are {dict(features.items())}."
+    )
+
+
+def _prepare(tfds, builder, manual_dir: str | Path | None) -> None:
+    """Make the set's files ready for reading, from `manual_dir` or over the network."""
+    urls = builder.url_infos or {}
+    missing = {
+        url: info
+        for url, info in urls.items()
+        if manual_dir is None or not _is_file(Path(manual_dir) / info.filename, info.checksum)
+    }
+    if missing and not _reachable(next(iter(missing))):
+        names = ", ".join(info.filename for info in missing.values())
+        raise OSError(
+            f"the data set {builder.name!r} is not prepared in {builder.data_dir}, its files ({names}) are "
+            f"not in {manual_dir or '--manual-dir (not given)'} with the expected checksums, and the network "
+            "is out of reach. Go on with one of: --manual-dir FOLDER (a folder with these files); "
+            "--dataset idx:FOLDER or npz:FILE (other files of yours); --dataset digits (embedded)."
+        )
+    config = tfds.download.DownloadConfig(
+        manual_dir=None if manual_dir is None else Path(manual_dir), try_download_gcs=False
+    )
+    builder.download_and_prepare(download_config=config)
+
+
+def _is_file(file: Path, checksum: str) -> bool:
+    if not file.is_file():
+        return False
+    with file.open("rb") as stream:
+        digest = hashlib.sha256()
+        while block := stream.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest() == checksum
+
+
+def _reachable(url: str) -> bool:
+    """Whether the server of this address answers at all, within NETWORK_SECONDS."""
+
+    answered = threading.Event()
+
+    def ask():
+        try:
+            request = urllib.request.Request(url, method="HEAD")
+            urllib.request.urlopen(request, timeout=NETWORK_SECONDS).close()
+        except urllib.error.HTTPError:
+            pass  # an answer, if not the wanted one
+        except OSError:
+            return
+        answered.set()
+
+    # In a thread, because a name server may hang for longer than the connection's own limit.
+    thread = threading.Thread(target=ask, daemon=True)
+    thread.start()
+    thread.join(NETWORK_SECONDS)
+    return answered.is_set()
