@@ -9,15 +9,25 @@ from collections.abc import Callable
 
 import keras
 import numpy as np
+import tensorflow as tf
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
 from tfp_realnvp.files import replacing
 from tfp_realnvp.runs import RunFolder
 
-__all__ = ["Budget", "CosineDecay", "Recorder", "ShowProgress", "StopInTime", "StopWhenDiverged"]
+__all__ = [
+    "AverageWeights",
+    "Budget",
+    "Recorder",
+    "ShowProgress",
+    "StopInTime",
+    "StopWhenDiverged",
+    "WarmUp",
+]
 
 STATE_SECONDS = 30  # between two writings of what --resume needs
+WORTHWHILE = 0.001  # bits per dimension
 CHECK_BATCHES = 50  # between two looks at the loss; each look waits for the device
 
 
@@ -27,56 +37,89 @@ class Budget:
     Args:
       steps: of the whole run.
       seconds: limit of the whole run, or None.
-      spent: seconds that the run has used so far.
+      started: `time.monotonic()` at the start of the run.
     """
 
-    def __init__(self, *, steps: int, seconds: float | None, spent: float):
+    def __init__(self, *, steps: int, seconds: float | None, started: float):
         self.steps = steps
         self.seconds = seconds
         self.step = 0
-        self.reserve = 0.0  # seconds kept for evaluation after training
-        self._start = time.monotonic() - spent
+        self.over = False  # whether the time was up before the end
+        self._start = started
 
     def elapsed(self) -> float:
         """Seconds since the start of the run."""
         return time.monotonic() - self._start
 
+    def is_used_up(self) -> bool:
+        """Whether no time is left."""
+        return self.seconds is not None and self.elapsed() >= self.seconds
+
     def fraction(self) -> float:
         """From 0 to 1."""
         share = self.step / self.steps
         if self.seconds is not None:
-            share = max(share, self.elapsed() / max(self.seconds - self.reserve, 1e-9))
+            share = max(share, self.elapsed() / self.seconds)
         return min(share, 1.0)
 
 
-class CosineDecay(keras.callbacks.Callback):
-    """Learning rate along half a cosine, from the peak down to zero, after a linear warm-up.
-
-    Reference:
-      Loshchilov, Hutter (2017), SGDR: Stochastic gradient descent with warm restarts, section 3.
+class WarmUp(keras.callbacks.Callback):
+    """The learning rate rises linearly to its peak, and stays there.
 
     Args:
       peak: highest learning rate.
-      budget: of the run; the decay follows its fraction, so that a run ends cooled down when its time is
-        limited, too.
-      warmup_steps: of the warm-up.
+      budget: of the run.
+      steps: of the rise.
     """
 
-    def __init__(self, peak: float, budget: Budget, *, warmup_steps: int):
+    def __init__(self, peak: float, budget: Budget, *, steps: int = 100):
         super().__init__()
         self.peak = peak
         self.budget = budget
-        self.warmup_steps = warmup_steps
+        self.steps = steps
 
     def on_train_batch_begin(self, batch, logs=None):
         """Set the learning rate of the step."""
-        warmup = min(1.0, (self.budget.step + 1) / self.warmup_steps)
-        decay = 0.5 * (1 + math.cos(math.pi * self.budget.fraction()))
-        self.model.optimizer.learning_rate = self.peak * warmup * decay
+        if self.budget.step < self.steps:
+            self.model.optimizer.learning_rate = self.peak * (self.budget.step + 1) / self.steps
+
+
+class AverageWeights(keras.callbacks.Callback):
+    """A running average of the weights, which is better than any of them.
+
+    `average += (weights - average) * 10 / (n + 9)` at the n-th update: it reaches back over about the
+    last tenth of the run so far, so that it can be used at any time and needs no decay of the learning
+    rate.
+
+    Args:
+      average: a copy of the model, for the average.
+      budget: of the run; its steps are counted here.
+      every: steps between two updates.
+
+    Reference:
+      Shamir, Zhang (2013), Stochastic gradient descent for non-smooth optimization, section 4
+      (polynomial-decay averaging).
+    """
+
+    def __init__(self, average: keras.Model, budget: Budget, *, every: int = 10):
+        super().__init__()
+        self.average = average
+        self.budget = budget
+        self.every = every
 
     def on_train_batch_end(self, batch, logs=None):
-        """Count the step."""
+        """Count the step, and take the weights in."""
         self.budget.step += 1
+        if self.budget.step % self.every == 0:
+            updates = self.budget.step // self.every
+            self._update(tf.constant(10 / (updates + 9), tf.float32))
+
+    @tf.function
+    def _update(self, rate):
+        for average, weight in zip(
+            self.average.trainable_weights, self.model.trainable_weights, strict=True
+        ):
+            average.assign_add(rate * (weight.value - average.value))
 
 
 class StopInTime(keras.callbacks.Callback):
@@ -91,10 +134,8 @@ class StopInTime(keras.callbacks.Callback):
     def __init__(self, budget: Budget, *, later_images: int, batch_size: int):
         super().__init__()
         self.budget = budget
-        self.later_images = later_images
-        self.batch_size = batch_size
-        self._seconds = self._steps = 0.0
-        self._first = True
+        self.later_steps = later_images / batch_size
+        self._seconds, self._steps = 0.0, 0
 
     def on_train_batch_begin(self, batch, logs=None):
         """Start the clock of the step."""
@@ -102,18 +143,16 @@ class StopInTime(keras.callbacks.Callback):
 
     def on_train_batch_end(self, batch, logs=None):
         """Estimate what is still to be done and stop if no time is left."""
-        if self._first:  # it holds the compilation
-            self._first = False
+        if self.budget.seconds is None:
             return
-        self._seconds += time.monotonic() - self._start
         self._steps += 1
-        step_seconds = self._seconds / self._steps
-        # an evaluation costs about a third of a training step; two of pictures and files
-        self.budget.reserve = self.later_images / self.batch_size * step_seconds / 2 + 5
-        if self.budget.seconds is not None and (
-            self.budget.elapsed() + self.budget.reserve > self.budget.seconds
-        ):
-            self.model.stop_training = True
+        if self._steps > 1:  # the first one holds the compilation
+            self._seconds += time.monotonic() - self._start
+        # an evaluation in float32 costs less than a training step; 6 s of pictures and files
+        step_seconds = self._seconds / max(1, self._steps - 1)
+        reserve = self.later_steps * step_seconds + 6
+        if self.budget.elapsed() + reserve > self.budget.seconds:
+            self.model.stop_training = self.budget.over = True
 
 
 class StopWhenDiverged(keras.callbacks.Callback):
@@ -143,14 +182,16 @@ class StopWhenDiverged(keras.callbacks.Callback):
 
 
 class Recorder(keras.callbacks.Callback):
-    """Keeps the run folder up to date: history, best model, and what --resume needs.
+    """Evaluates each epoch and keeps the run folder up to date: history, best model, state for --resume.
 
     Args:
       run: the folder.
       budget: of the run.
-      best: a float32 copy of the model, for the best weights.
+      average: the model with the averaged weights, which is the one that is evaluated.
+      best: a copy of it, for the best weights.
+      evaluate: the validation bits per dimension of a model.
       history: the rows of the epochs before.
-      patience: stop after so many epochs without a better validation result.
+      patience: stop after so many epochs that together gained less than `WORTHWHILE`.
       images_per_epoch: for the images per second.
       warn: called with a message when the disk does not take something; training goes on.
     """
@@ -159,8 +200,10 @@ class Recorder(keras.callbacks.Callback):
         self,
         run: RunFolder,
         budget: Budget,
-        best: keras.Model,
         *,
+        average: keras.Model,
+        best: keras.Model,
+        evaluate: Callable[[keras.Model], float],
         history: list[dict],
         patience: int,
         images_per_epoch: int,
@@ -169,7 +212,9 @@ class Recorder(keras.callbacks.Callback):
         super().__init__()
         self.run = run
         self.budget = budget
+        self.average = average
         self.best = best
+        self.evaluate = evaluate
         self.rows = history
         self.patience = patience
         self.images_per_epoch = images_per_epoch
@@ -184,52 +229,55 @@ class Recorder(keras.callbacks.Callback):
         return int(np.argmin(values)) + 1 if values else 0
 
     def finished(self, epochs: float) -> bool:
-        """Whether `epochs` epochs are over, or `patience` epochs brought no better result."""
-        return len(self.rows) >= min(epochs, self.best_epoch + self.patience)
+        """Whether `epochs` epochs are over, or the last `patience` epochs were not worth their time."""
+        values = [row["val_bits_per_dim"] for row in self.rows]
+        before, after = values[: -self.patience], values[-self.patience :]
+        stalled = bool(before) and min(before) - min(after) < WORTHWHILE
+        return stalled or len(values) >= epochs
 
     def on_epoch_begin(self, epoch, logs=None):
         """Start the epoch's clock."""
         self._epoch_start, self._step_start = time.monotonic(), self.budget.step
 
-    def on_test_begin(self, logs=None):
-        """Training's part of the epoch is over."""
-        self._train_seconds = time.monotonic() - self._epoch_start
-
     def on_epoch_end(self, epoch, logs=None):
-        """Record the epoch."""
-        share = (self.budget.step - self._step_start) / max(1, self.params["steps"])
+        """Evaluate and record the epoch; `logs` get the result for the callbacks after this one."""
+        train_seconds = time.monotonic() - self._epoch_start
+        steps = self.budget.step - self._step_start
+        images = self.images_per_epoch * steps / self.params["steps"]
+        logs["val_bits_per_dim"] = self.evaluate(self.average)
+        logs["images_per_second"] = images / train_seconds
         self.rows.append(
             {
                 "epoch": epoch + 1,
                 "loss": float(logs["loss"]),
                 "bits_per_dim": float(logs["bits_per_dim"]),
-                "val_loss": float(logs["val_loss"]),
-                "val_bits_per_dim": float(logs["val_bits_per_dim"]),
+                "val_bits_per_dim": logs["val_bits_per_dim"],
                 "learning_rate": float(self.model.optimizer.learning_rate),
-                "images_per_second": share * self.images_per_epoch / self._train_seconds,
+                "images_per_second": logs["images_per_second"],
                 "seconds": self.budget.elapsed(),
             }
         )
         if self.best_epoch == epoch + 1:
-            self.best.set_weights(self.model.get_weights())
+            self.best.set_weights(self.average.get_weights())
             self._unwritten = True
         if self.finished(epochs=math.inf):
             self.model.stop_training = True
-        if time.monotonic() - self._last_write > STATE_SECONDS:
+        whole = steps == self.params["steps"]
+        if whole and time.monotonic() - self._last_write > STATE_SECONDS:
             try:
                 self.write_best()
-                self.run.write_state(self.model, epoch + 1)
+                self.run.write_state(epoch + 1, training=self.model, average=self.average)
             except OSError as error:
                 self.warn(f"Could not save the state of the run, going on: {error}")
             self._last_write = time.monotonic()
 
     def write_best(self) -> None:
         """Write the history and the best model, or, before the first epoch's end, the current one."""
-        if not self.rows:
-            self.best.set_weights(self.model.get_weights())
-            self._unwritten = True
-        else:
+        if self.rows:
             self.run.write_history(self.rows)
+        else:
+            self.best.set_weights(self.average.get_weights())
+            self._unwritten = True
         if self._unwritten:
             with replacing(self.run.model) as temporary:
                 self.best.save(temporary)
@@ -287,16 +335,12 @@ class ShowProgress(keras.callbacks.Callback):
                 f"{rate:,.0f} images/s, {self._left()} left",
             )
 
-    def on_test_begin(self, logs=None):
-        """Note the rate of the epoch's training part."""
-        self._rate = self._batches * self.batch_size / (time.monotonic() - self._start)
-
     def on_epoch_end(self, epoch, logs=None):
         """Print the epoch's line."""
         self.bar.console.print(
             f"epoch {epoch + 1}/{self.epochs}: loss {logs['loss']:.4f}, bits per dimension "
             f"{logs['bits_per_dim']:.4f}, validation {logs['val_bits_per_dim']:.4f}, "
-            f"{self._rate:,.0f} images/s, {self.budget.elapsed():.0f} s",
+            f"{logs['images_per_second']:,.0f} images/s, {self.budget.elapsed():.0f} s",
             soft_wrap=True,
         )
 

@@ -74,24 +74,28 @@ def train(
     ] = None,
     precision: Annotated[
         Precision,
-        typer.Option(help="Of the hidden layers in training; auto: the fastest here."),
+        typer.Option(help="Of the matrix products in training; auto: the fastest here."),
     ] = Precision.auto,  # type: ignore[attr-defined]
     epochs: Annotated[int, typer.Option(help="At most so many.")] = DEFAULTS.epochs,
-    batch_size: Annotated[int, typer.Option(help="Images in a step.")] = DEFAULTS.batch_size,
+    batch_size: Annotated[
+        int | None, typer.Option(help="Images in a step; default: 512, less for small data sets.")
+    ] = None,
     learning_rate: Annotated[float, typer.Option(help="Its peak.")] = DEFAULTS.learning_rate,
     gradient_clip: Annotated[
         float, typer.Option(help="Largest global norm of a gradient; 0: do not clip.")
     ] = DEFAULTS.gradient_clip,
     patience: Annotated[
-        int, typer.Option(help="Stop after so many epochs without a better validation result.")
+        int, typer.Option(help="Stop after so many epochs with hardly a better validation result.")
     ] = DEFAULTS.patience,
     validation: Annotated[
         float, typer.Option(help="Fraction of the training images that is put aside.")
     ] = DEFAULTS.validation,
     time_limit: Annotated[
-        str | None,
-        typer.Option(help="For the whole command: 90s, 10m, 1h30m. It stops in time, with the best model."),
-    ] = None,
+        str,
+        typer.Option(
+            help="For the whole command: 90s, 10m, 1h30m, none. It stops in time, with the best model."
+        ),
+    ] = "10m",
     seed: Seed = 0,
     run_dir: Annotated[
         Path | None, typer.Option(help="Where everything is written; default: runs/DATASET.")
@@ -344,8 +348,7 @@ def _check_resume(context: typer.Context, config: TrainingConfig, run_dir: Path)
 
     kept = TrainingConfig.from_json(RunFolder(run_dir).read_config())
     for name in vars(config):
-        given = context.get_parameter_source(name)
-        if given is None or given.name == "DEFAULT" or name == "time_limit":
+        if name == "time_limit" or _is_default(context, name):
             continue
         now, then = getattr(config, name), getattr(kept, name)
         if now != then and (name, now) != ("precision", "auto"):
@@ -354,6 +357,11 @@ def _check_resume(context: typer.Context, config: TrainingConfig, run_dir: Path)
                 f"the run in {run_dir} was started with {option} {then}, not {now}: leave {option} out, "
                 "or start a new run."
             )
+
+
+def _is_default(context: typer.Context, name: str) -> bool:
+    source = context.get_parameter_source(name)
+    return source is None or source.name == "DEFAULT"
 
 
 def _show(result: dict[str, Any], as_json: bool, *lines: str) -> None:
@@ -370,7 +378,8 @@ def _summary(metrics: dict[str, Any]) -> list[str]:
     return [
         "bits per dimension: " + ", ".join(parts),
         f"best of {metrics['epochs']} epochs: {metrics['best_epoch']}; {metrics['parameters']:,} "
-        f"parameters, {metrics['images_per_second']:,.0f} images/s, {metrics['seconds']:.0f} s",
+        f"parameters, {metrics['images_per_second']:,.0f} images/s, {metrics['seconds']:.0f} s, "
+        f"ended by {metrics['ended_by']}",
     ]
 
 
@@ -389,13 +398,13 @@ def _transfer_lines(result: dict[str, Any]) -> list[str]:
     ]
 
 
-def _seconds(text: str | None) -> float | None:
-    """A duration such as 90s, 10m, 1h30m or 600 (seconds)."""
-    if text is None:
+def _seconds(text: str) -> float | None:
+    """A duration such as 90s, 10m, 1h30m or 600 (seconds); None for "none"."""
+    if text.strip() == "none":
         return None
     match = re.fullmatch(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s?)?", text.strip())
     if not match or not any(match.groups()):
-        raise ValueError(f"expected a duration such as 90s, 10m or 1h30m, received {text!r}.")
+        raise ValueError(f"expected a duration such as 90s, 10m, 1h30m or none, received {text!r}.")
     hours, minutes, seconds = (int(part or 0) for part in match.groups())
     return float(3600 * hours + 60 * minutes + seconds)
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import time
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
-from tfp_realnvp import datasets, evaluation, multinormal, plots, training, transfer
+from tfp_realnvp import datasets, evaluation, plots, preprocessing, training, transfer
 from tfp_realnvp.config import TrainingConfig
 from tfp_realnvp.export import export
 from tfp_realnvp.files import write_json
@@ -49,7 +50,7 @@ def score(
         raise ValueError(
             f"the model knows images of {flow.levels} grey levels, {dataset} has {data.levels}."
         )
-    return evaluation.score(flow.distribution, chosen.images, levels=flow.levels)
+    return evaluation.score(flow.log_prob, chosen.images)
 
 
 def transfer_label(
@@ -94,7 +95,13 @@ def transfer_label(
         return drawn.numpy()
 
     def bits(distribution) -> float:
-        return evaluation.score(distribution, unseen, levels=flow.levels)["bits_per_dim"]
+        log_prob = functools.partial(
+            preprocessing.log_prob,
+            distribution,
+            levels=flow.levels,
+            seed=preprocessing.to_seed(0),
+        )
+        return evaluation.score(log_prob, unseen)["bits_per_dim"]
 
     result = {
         "label": label,

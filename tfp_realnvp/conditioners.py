@@ -22,25 +22,30 @@ class ShiftAndLogScale(keras.layers.Layer):
       features: [..., any].
 
     Returns:
-      (shift, log_scale), each [..., size], in the layer's variable dtype: half precision would
-      show in the pictures.
+      (shift, log_scale), each [..., size], in the dtype of the weights: only the matrix product is done
+      in half precision where the layer's policy says so.
 
     Reference:
       Dinh, Sohl-Dickstein, Bengio (2017), Density estimation using Real NVP, section 4.1.
     """
 
     def __init__(self, size: int, **kwargs):
-        super().__init__(**kwargs)
+        super().__init__(**kwargs, autocast=False)
         self.size = size
-        self.dense = keras.layers.Dense(2 * size, kernel_initializer="zeros", dtype=self.dtype)
+        self.dense = keras.layers.Dense(
+            2 * size, kernel_initializer="zeros", dtype=self.dtype_policy
+        )
 
     def build(self, features_shape):
         self.dense.build(features_shape)
-        self.bound = self.add_weight(shape=(self.size,), initializer="ones", name="bound")
+        self.bound = self.add_weight(
+            shape=(self.size,), initializer="ones", autocast=False, name="bound"
+        )
         super().build(features_shape)
 
     def call(self, features):
-        shift, raw = keras.ops.split(self.dense(features), 2, axis=-1)
+        parameters = keras.ops.cast(self.dense(features), self.variable_dtype)
+        shift, raw = keras.ops.split(parameters, 2, axis=-1)
         return shift, self.bound * keras.ops.tanh(raw)
 
     def get_config(self):
@@ -57,7 +62,7 @@ class DenseConditioner(keras.layers.Layer):
       width: units of a hidden layer.
       activation: of the hidden layers, a name that Keras knows or a function.
       seed: of the hidden layers' initial weights.
-      **kwargs: those of `keras.layers.Layer`; `dtype` is the policy of the hidden layers.
+      **kwargs: those of `keras.layers.Layer`; `dtype` is the policy of the matrix products.
 
     Call arguments:
       kept: float tensor [..., number of kept entries].
@@ -89,7 +94,7 @@ class DenseConditioner(keras.layers.Layer):
             )
             for _ in range(depth - 1)
         ]
-        self.output_layer = ShiftAndLogScale(size, dtype=self.variable_dtype)
+        self.output_layer = ShiftAndLogScale(size, dtype=self.dtype_policy)
 
     def build(self, kept_shape):
         shape = kept_shape

@@ -25,14 +25,15 @@ class TrainingConfig:
       width: units of a hidden layer.
       activation: of the hidden layers.
       alpha: of the logit; None means a quarter of a grey level.
-      precision: of the hidden layers in training, one of `PRECISIONS`.
+      precision: of the matrix products in training, one of `PRECISIONS`.
       epochs: at most so many.
-      batch_size: images in a step.
+      batch_size: images in a step; None means 512, or less where an epoch would have under 20 steps.
       learning_rate: its peak.
       gradient_clip: the gradients' global norm is at most this; 0 does not clip.
-      patience: epochs without a better validation result, after which training stops.
+      patience: training stops after so many epochs that together gained less than 0.001 validation bits
+        per dimension.
       validation: fraction of the training images that is put aside.
-      time_limit: seconds for the whole run, or None.
+      time_limit: seconds for the whole run, or None for no limit.
       seed: of the weights, the order of the images and the noise.
 
     Raises:
@@ -49,12 +50,12 @@ class TrainingConfig:
     alpha: float | None = None
     precision: str = "auto"
     epochs: int = 100
-    batch_size: int = 256
+    batch_size: int | None = None
     learning_rate: float = 1e-3
     gradient_clip: float = 1.0
-    patience: int = 10
+    patience: int = 5
     validation: float = 0.1
-    time_limit: float | None = None
+    time_limit: float | None = 600.0
     seed: int = 0
 
     def __post_init__(self):
@@ -62,6 +63,8 @@ class TrainingConfig:
         at_least_one = ("couplings", "depth", "width", "epochs", "batch_size", "patience")
         for name in at_least_one:
             value = getattr(self, name)
+            if value is None and name == "batch_size":
+                continue
             if not isinstance(value, int) or value < 1:
                 raise ValueError(f"{name} must be an integer of at least 1, received {value!r}.")
         above_zero = {"learning_rate": False, "time_limit": True, "alpha": True}
@@ -83,11 +86,11 @@ class TrainingConfig:
         if not all(isinstance(label, int) for label in self.hold_out):
             raise TypeError(f"hold_out must be integers, received {self.hold_out!r}.")
 
-    def resolved(self) -> TrainingConfig:
-        """The same with "auto" replaced by what this machine is best at."""
-        if self.precision != "auto":
-            return self
-        return dataclasses.replace(self, precision=default_precision())
+    def resolved(self, images: int) -> TrainingConfig:
+        """The same with the defaults that depend on the machine and on the number of training images."""
+        precision = default_precision() if self.precision == "auto" else self.precision
+        batch_size = self.batch_size or max(1, min(512, images // 20))
+        return dataclasses.replace(self, precision=precision, batch_size=batch_size)
 
     @classmethod
     def from_json(cls, content: dict[str, Any]) -> TrainingConfig:
@@ -107,7 +110,7 @@ def _is_number(value, *, above: float) -> bool:
 
 
 def default_precision() -> str:
-    """The fastest precision of this machine's hidden layers that learns as well as float32.
+    """The fastest precision of this machine's matrix products that learns as well as float32.
 
     bfloat16 on a GPU and on a CPU with instructions for it; other CPUs would only imitate it.
     """

@@ -36,7 +36,7 @@ class LabelledImages:
             )
         if self.labels.shape != self.images.shape[:1]:
             raise ValueError(
-                f"labels must be one a image, received {list(self.labels.shape)} labels for "
+                f"labels must be one an image, received {list(self.labels.shape)} labels for "
                 f"{len(self.images)} images."
             )
 

@@ -14,15 +14,14 @@ __all__ = ["replacing", "write_json"]
 
 
 @contextlib.contextmanager
-def replacing(path: str | Path, *, suffix: str | None = None) -> Iterator[Path]:
+def replacing(path: str | Path) -> Iterator[Path]:
     """A temporary file beside `path` that takes its place when the block ends without an error.
 
     Args:
-      path: the file; its folder is made if need be.
-      suffix: of the temporary file's name, for writers that look at it; by default that of `path`.
+      path: the file, or a folder that does not exist yet; the folder that it is in is made if need be.
 
     Yields:
-      The path to write to. After an error, `path` is as it was and the temporary file is gone.
+      The path to write to, with the same suffix. After an error, `path` is as it was and the temporary file is gone.
 
     Raises:
       OSError: nothing can be written there (a full or read-only disk).
@@ -31,7 +30,7 @@ def replacing(path: str | Path, *, suffix: str | None = None) -> Iterator[Path]:
     path.parent.mkdir(parents=True, exist_ok=True)
     folder = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
     try:
-        temporary = folder / f"new{path.suffix if suffix is None else suffix}"
+        temporary = folder / f"new{path.suffix}"
         yield temporary
         os.replace(temporary, path)
     finally:

@@ -42,8 +42,8 @@ class ImageFlow(keras.Model, abc.ABC):
       levels: number of grey levels, 2 to 256; images are integers in [0, levels).
       alpha: of the logit, in (0, 0.5), see `preprocessing.logit`; None means a quarter of a grey level.
       seed: of the initial weights and of the dequantization noise in training.
-      **kwargs: those of `keras.Model`: `name`, and `dtype`, the policy of the hidden layers
-        ("float32" or "mixed_bfloat16"; densities and pictures are always float32).
+      **kwargs: those of `keras.Model`: `name`, and `dtype`, the policy of the conditioners'
+        matrix products ("float32" or "mixed_bfloat16"; everything else is float32).
 
     Raises:
       ValueError: an argument outside its range.

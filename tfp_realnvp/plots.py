@@ -15,8 +15,6 @@ from tfp_realnvp.flows import ImageFlow
 
 __all__ = ["comparison", "grid", "learning_curve", "morph", "morph_strip", "write_gif", "write_png"]
 
-GAP = 2  # grey pixels between the images of a grid
-
 
 def write_png(picture: np.ndarray | Figure, path: str | Path, *, scale: int = 1) -> None:
     """Write a picture, whole or not at all.
@@ -42,20 +40,22 @@ def grid(images: np.ndarray, *, columns: int = 10, levels: int = 256) -> np.ndar
       levels: number of grey levels of the images; the grid has 256.
 
     Returns:
-      uint8 [rows * (height + gap) - gap, columns * (width + gap) - gap, channels].
+      uint8 [rows * (height + gap) - gap, columns * (width + gap) - gap, channels], with a grey gap
+      between the images of a fourteenth of their width, at least 1.
 
     Example:
       >>> grid(np.zeros((3, 8, 8, 1), np.uint8), columns=2).shape
-      (18, 18, 1)
+      (17, 17, 1)
     """
     images = to_256_levels(images, levels)
     count, height, width, channels = images.shape
     columns = min(columns, count)
     rows = -(-count // columns)
-    shape = (rows * (height + GAP) - GAP, columns * (width + GAP) - GAP, channels)
+    gap = max(1, width // 14)
+    shape = (rows * (height + gap) - gap, columns * (width + gap) - gap, channels)
     canvas = np.full(shape, 128, np.uint8)
     for index, image in enumerate(images):
-        top, left = index // columns * (height + GAP), index % columns * (width + GAP)
+        top, left = index // columns * (height + gap), index % columns * (width + gap)
         canvas[top : top + height, left : left + width] = image
     return canvas
 

@@ -102,9 +102,11 @@ def read_npz(file: Path) -> tuple[Arrays, Arrays | None]:
         in need of pickle.
     """
     try:
+        if not file.is_file():
+            raise FileNotFoundError(f"there is no file {file}.")
+        if not zipfile.is_zipfile(file):  # np.load would try other formats
+            raise ValueError(f"{file} is not an npz file.")
         with np.load(file, allow_pickle=False) as arrays:
-            if not isinstance(arrays, np.lib.npyio.NpzFile):
-                raise ValueError(f"{file} is not an npz file.")
             train = _npz_pair(file, arrays, "images", "labels")
             test = "test_images" in arrays
             return train, _npz_pair(file, arrays, "test_images", "test_labels") if test else None
@@ -123,6 +125,8 @@ def _npz_pair(file: Path, arrays, image_key: str, label_key: str) -> Arrays:
         if size > MAX_BYTES:
             raise ValueError(f"{file}: {key!r} has {size} bytes, more than the limit of {MAX_BYTES}.")
     images, labels = arrays[image_key], arrays[label_key]
+    if not isinstance(images, np.ndarray) or not isinstance(labels, np.ndarray):
+        raise ValueError(f"{file} is damaged: {image_key!r} or {label_key!r} is not an array.")
     if images.dtype != np.uint8 or images.ndim not in (3, 4):
         raise ValueError(
             f"{file}: {image_key!r} must be uint8 [n, height, width] or [n, height, width, channels], "

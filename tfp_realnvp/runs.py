@@ -158,22 +158,31 @@ class RunFolder:
                 {key: float(value) for key, value in row.items()} for row in csv.DictReader(stream)
             ]
 
-    def write_state(self, model: keras.Model, epoch: int) -> None:
-        """Keep the weights, the optimizer and the noise's seed after `epoch` whole epochs."""
-        with replacing(self._state / f"{epoch:06d}.weights.h5", suffix=".weights.h5") as temporary:
-            model.save_weights(temporary)
-        for path in self._state.glob("*.weights.h5"):
-            if path.name < f"{epoch:06d}":
-                path.unlink()
+    def write_state(self, epoch: int, **models: keras.Model) -> None:
+        """Keep the models' weights, and their optimizers' state, after `epoch` whole epochs."""
+        with replacing(self._state / f"{epoch:06d}") as folder:
+            folder.mkdir()
+            for name, model in models.items():
+                model.save_weights(folder / f"{name}.weights.h5")
+        for path in self._state.iterdir():
+            if path.name.isdecimal() and int(path.name) < epoch:
+                shutil.rmtree(path)
 
-    def read_state(self, model: keras.Model) -> int:
-        """Put the latest state into a compiled model; the number of its epochs, 0 if there is none."""
-        states = sorted(self._state.glob("*.weights.h5"))
+    def read_state(self, **models: keras.Model) -> int:
+        """Put the latest state into the models; the number of its epochs, 0 if there is none."""
+        states = [path for path in self._state.glob("*") if path.name.isdecimal()]
         if not states:
             return 0
-        model.optimizer.build(model.trainable_variables)
-        model.load_weights(states[-1])
-        return int(states[-1].name.split(".")[0])
+        latest = max(states)
+        for name, model in models.items():
+            if model.optimizer is not None:
+                model.optimizer.build(model.trainable_variables)
+            model.load_weights(latest / f"{name}.weights.h5")
+        return int(latest.name)
+
+    def is_finished(self) -> bool:
+        """Whether the run came to its end; one that was stopped by its time limit can go on."""
+        return self.metrics.is_file() and not self._state.is_dir()
 
     def finish(self) -> None:
         """Remove what only an unfinished run needs."""

@@ -43,14 +43,17 @@ def read_tfds(
     image_key, label_key = _keys(builder)
     if not builder.info.splits:
         _prepare(tfds, builder, manual_dir)
-    parts = []
-    for part in ("train", "test"):
-        if part in builder.info.splits:
-            arrays = tfds.as_numpy(builder.as_dataset(split=part, batch_size=-1))
-            parts.append((arrays[image_key], arrays[label_key].astype(np.int64)))
-        else:
-            parts.append(None)
+    parts = [
+        _read(tfds, builder, part, image_key, label_key) if part in builder.info.splits else None
+        for part in ("train", "test")
+    ]
     return parts[0], parts[1]
+
+
+def _read(tfds, builder, part: str, image_key: str, label_key: str) -> Arrays:
+    batches = list(tfds.as_numpy(builder.as_dataset(split=part, batch_size=1000)))
+    images = np.concatenate([batch[image_key] for batch in batches])
+    return images, np.concatenate([batch[label_key] for batch in batches]).astype(np.int64)
 
 
 def _keys(builder) -> tuple[str, str]:

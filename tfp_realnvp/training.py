@@ -17,12 +17,13 @@ import tensorflow as tf
 
 from tfp_realnvp import datasets, evaluation, plots
 from tfp_realnvp.callbacks import (
+    AverageWeights,
     Budget,
-    CosineDecay,
     Recorder,
     ShowProgress,
     StopInTime,
     StopWhenDiverged,
+    WarmUp,
 )
 from tfp_realnvp.config import TrainingConfig
 from tfp_realnvp.files import write_json
@@ -31,7 +32,6 @@ from tfp_realnvp.runs import RunFolder
 
 __all__ = ["Parts", "load_parts", "resume", "train", "training_batches"]
 
-WARMUP_STEPS = 100
 PACKAGES = ("tfp-realnvp", "tensorflow", "keras", "tensorflow-probability", "numpy")
 
 
@@ -146,8 +146,8 @@ def train(
     with run.locked():
         run.check_free(overwrite=overwrite)
         _check_tensorboard(tensorboard)
-        config = config.resolved()
         parts = load_parts(config)
+        config = config.resolved(len(parts.train))
         flow = _build_flow(config, parts)
         flow.adapt(parts.train.images)
         run.clear()
@@ -160,22 +160,22 @@ def train(
                 "device": _device(),
             }
         )
-        spent = time.monotonic() - started
-        return _Session(config, run, parts, flow, spent, say).run_to_end(tensorboard=tensorboard)
+        session = _Session(config, run, parts, flow, started, say)
+        return session.run_to_end(tensorboard=tensorboard)
 
 
 def resume(
     run_dir: str | Path,
     *,
-    time_limit: float | None = None,
+    time_limit: float | None | str = "as before",
     tensorboard: bool = False,
     say: Callable[[str], None] = _say,
 ) -> dict:
-    """Go on with an interrupted run, to the end where it would have come without the interruption.
+    """Go on with an unfinished run, to the end where it would have come without the interruption.
 
     Args:
       run_dir: its run folder.
-      time_limit: seconds for the whole run, instead of what it was started with.
+      time_limit: seconds for the whole run, what it used before included; None for no limit.
       tensorboard: write logs for TensorBoard, too.
       say: called with messages for the user.
 
@@ -184,22 +184,27 @@ def resume(
 
     Raises:
       FileNotFoundError: not a run folder.
-      ValueError: the run is finished, or the folder is damaged or of a newer version.
+      ValueError: the run is finished or its time is used up, or the folder is damaged or of a newer
+        version.
     """
     started = time.monotonic()
     run = RunFolder(run_dir)
     config = TrainingConfig.from_json(run.read_config())
-    if run.metrics.is_file():
+    if run.is_finished():
         raise ValueError(f"the run in {run.path} is finished; `tfp-realnvp train` starts a new one.")
-    if time_limit is not None:
+    if time_limit != "as before":
         config = dataclasses.replace(config, time_limit=time_limit)
     _check_tensorboard(tensorboard)
     with run.locked():
         parts = load_parts(config)
         flow = _build_flow(config, parts)
         flow.adapt(parts.train.images)
-        spent = time.monotonic() - started
-        session = _Session(config, run, parts, flow, spent, say)
+        session = _Session(config, run, parts, flow, started, say)
+        if session.budget.is_used_up():
+            raise ValueError(
+                f"the run in {run.path} has used up its time limit of {config.time_limit:.0f} s: go on with "
+                "a larger --time-limit, or with --time-limit none."
+            )
         return session.run_to_end(tensorboard=tensorboard)
 
 
@@ -223,7 +228,7 @@ def _build_flow(config: TrainingConfig, parts: Parts) -> ImageFlow:
     return flow
 
 
-def in_float32(flow: ImageFlow) -> ImageFlow:
+def _in_float32(flow: ImageFlow) -> ImageFlow:
     """A copy of a flow whose hidden layers are float32, too."""
     copy = type(flow).from_config({**flow.get_config(), "dtype": "float32"})
     copy.set_weights(flow.get_weights())
@@ -233,7 +238,7 @@ def in_float32(flow: ImageFlow) -> ImageFlow:
 class _Session:
     """One process's part of a run, from the prepared flow to the metrics."""
 
-    def __init__(self, config, run: RunFolder, parts: Parts, flow, spent: float, say):
+    def __init__(self, config, run: RunFolder, parts: Parts, flow, started: float, say):
         self.config, self.run, self.parts, self.flow, self.say = config, run, parts, flow, say
         self.steps = len(parts.train) // config.batch_size
         if self.steps == 0:
@@ -241,19 +246,25 @@ class _Session:
                 f"batch_size must be at most the number of training images, {len(parts.train)}, "
                 f"received {config.batch_size}."
             )
-        self.first_epoch = run.read_state(flow)
+        self.average, self.best = _in_float32(flow), _in_float32(flow)
+        self.first_epoch = run.read_state(training=flow, average=self.average)
         history = run.read_history()[: self.first_epoch]
+        if history:
+            self.best.set_weights(run.load_model().get_weights())
         self.budget = Budget(
             steps=config.epochs * self.steps,
             seconds=config.time_limit,
-            spent=spent + (history[-1]["seconds"] if history else 0.0),
+            started=started - (history[-1]["seconds"] if history else 0.0),
         )
         self.budget.step = self.first_epoch * self.steps
-        self.best = run.load_model() if history else in_float32(flow)
         self.recorder = Recorder(
             run,
             self.budget,
-            self.best,
+            average=self.average,
+            best=self.best,
+            evaluate=lambda model: evaluation.score(model.log_prob, parts.validation.images)[
+                "bits_per_dim"
+            ],
             history=history,
             patience=config.patience,
             images_per_epoch=self.steps * config.batch_size,
@@ -267,15 +278,21 @@ class _Session:
             f"Training a {type(self.flow).__name__} of {self.flow.count_params():,} parameters on "
             f"{len(parts.train):,} images of {self.config.dataset}, "
             f"{'x'.join(map(str, parts.image_shape))}, on {_device()} in {self.config.precision}"
-            + (f", from epoch {self.first_epoch + 1} on." if self.first_epoch else ".")
+            + (f", from epoch {self.first_epoch + 1} on" if self.first_epoch else "")
+            + (
+                f", for at most {self.config.time_limit:.0f} s (--time-limit)."
+                if self.config.time_limit
+                else "."
+            )
         )
         if not self.recorder.finished(self.config.epochs):
             self._fit(tensorboard)
         self.recorder.write_best()
-        metrics = self._metrics()
         self._draw()
+        metrics = self._metrics()
         write_json(metrics, self.run.metrics)
-        self.run.finish()
+        if not self.budget.over:
+            self.run.finish()
         return metrics
 
     def _fit(self, tensorboard: bool):
@@ -285,7 +302,8 @@ class _Session:
         )
         evaluated = (parts.train, parts.validation, parts.test, parts.held_out or ())
         callbacks = [
-            CosineDecay(config.learning_rate, self.budget, warmup_steps=WARMUP_STEPS),
+            WarmUp(config.learning_rate, self.budget),
+            AverageWeights(self.average, self.budget),
             StopInTime(
                 self.budget, later_images=sum(map(len, evaluated)), batch_size=config.batch_size
             ),
@@ -301,14 +319,13 @@ class _Session:
             seed=config.seed,
             first_epoch=self.first_epoch,
         )
-        validation = tf.data.Dataset.from_tensor_slices(parts.validation.images)
         try:
             self.flow.fit(
                 batches,
                 steps_per_epoch=self.steps,
                 initial_epoch=self.first_epoch,
                 epochs=config.epochs,
-                validation_data=validation.batch(evaluation.BATCH).cache(),
+                shuffle=False,  # the batches are
                 callbacks=callbacks,
                 verbose=0,
             )
@@ -336,13 +353,13 @@ class _Session:
             "test": parts.test,
             "held_out": parts.held_out,
         }
-        distribution = self.best.distribution
         scores = {
-            name: part and evaluation.score(distribution, part.images, levels=parts.levels)
+            name: part and evaluation.score(self.best.log_prob, part.images)
             for name, part in pairs.items()
         }
         return {
             **scores,
+            "ended_by": self._end(),
             "epochs": len(rows),
             "best_epoch": self.recorder.best_epoch,
             "seconds": round(self.budget.elapsed(), 1),
@@ -350,6 +367,13 @@ class _Session:
             "parameters": self.best.count_params(),
             "device": _device(),
         }
+
+    def _end(self) -> str:
+        if self.budget.over:
+            return "the time limit"
+        if len(self.recorder.rows) >= self.config.epochs:
+            return "the last epoch"
+        return "early stopping"
 
     def _draw(self):
         images = self.best.sample(40, seed=self.config.seed).numpy()

@@ -1,0 +1,174 @@
+import json
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tfp_realnvp import cli, datasets
+from tfp_realnvp.runs import RunFolder
+
+TOP = Path(__file__).parent.parent
+
+
+@pytest.fixture
+def call(capsys):
+    """Runs a command in this process: (exit status, standard output, standard error)."""
+
+    def run(*arguments):
+        with pytest.raises(SystemExit) as end:
+            cli.main([str(argument) for argument in arguments])
+        return end.value.code, *capsys.readouterr()
+
+    return run
+
+
+COMMANDS = ["train", "sample", "score", "transfer", "morph", "export", "demo"]
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help(call, command):
+    status, output, _ = call(command, "--help")
+    assert status == 0 and "--json" in output
+
+
+@pytest.mark.parametrize(
+    "program", [["-m", "tfp_realnvp", "--help"], [str(TOP / "train.py"), "--help"]], ids=str
+)
+def test_help_does_not_wait_for_tensorflow(program):
+    start = time.monotonic()
+    subprocess.run([sys.executable, *program], check=True, capture_output=True)
+    assert time.monotonic() - start < 5  # importing TensorFlow alone takes longer
+    code = "import sys, tfp_realnvp.cli; sys.exit('tensorflow' in sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_sample(call, run_dir, tmp_path):
+    output = tmp_path / "samples.png"
+    arguments = ("sample", run_dir, "--num", 12, "--temperature", 0.7, "--output", output, "--json")
+    status, printed, _ = call(*arguments)
+    assert status == 0 and json.loads(printed) == {"images": 12, "output": str(output)}
+    first = np.asarray(Image.open(output))
+    assert first.shape == (17 * 7, 89 * 7)
+    call(*arguments)
+    np.testing.assert_array_equal(first, np.asarray(Image.open(output)))
+
+
+def test_score(call, run_dir):
+    metrics = json.loads((run_dir / "metrics.json").read_text())
+    _, printed, _ = call("score", run_dir, "--labels", "0-8", "--json")
+    assert json.loads(printed) == pytest.approx(metrics["test"], rel=1e-5)
+    _, printed, _ = call("score", run_dir, "--labels", "9", "--split", "test", "--json")
+    assert json.loads(printed) == pytest.approx(metrics["held_out"], rel=1e-5)
+    _, printed, _ = call("score", run_dir)
+    assert "bits per dimension" in printed and "359 images" in printed
+
+
+def test_score_of_other_data(call, run_dir, tmp_path):
+    digits = datasets.load("digits").test
+    np.savez(tmp_path / "other.npz", images=digits.images, labels=digits.labels)
+    status, _, errors = call("score", run_dir, "--dataset", f"npz:{tmp_path / 'other.npz'}")
+    assert status == 2 and "17 grey levels" in errors
+
+
+def test_transfer(call, run_dir, tmp_path):
+    status, printed, _ = call(
+        "transfer", run_dir, "--shots", 5, "--covariance", "full", "--intrinsic-dimension", 3,
+        "--temperature", 0.8, "--output-dir", tmp_path / "nines", "--json",
+    )  # fmt: skip
+    assert status == 0
+    result = json.loads(printed)
+    assert result["unseen_images"] == 40
+    bits = json.loads((tmp_path / "nines" / "metrics.json").read_text())["bits_per_dim"]
+    ways = [f"{place}_{way}" for place in ("latent", "pixels") for way in ("diagonal", "low_rank", "chosen")]
+    assert set(bits) == {"flow", *ways} and all(np.isfinite(list(bits.values())))
+    assert bits["latent_diagonal"] < bits["pixels_diagonal"]
+    assert bits["latent_chosen"] != bits["latent_low_rank"]
+    assert {path.name for path in (tmp_path / "nines").iterdir()} == {
+        "comparison.png", "samples.png", "metrics.json"
+    }  # fmt: skip
+
+
+def test_morph(call, run_dir, tmp_path):
+    status, printed, _ = call(
+        "morph", run_dir, "--from-label", 2, "--to-label", 8, "--output", tmp_path / "m.gif"
+    )
+    assert status == 0 and "m.gif" in printed
+    with Image.open(tmp_path / "m.gif") as picture:
+        assert picture.n_frames == 22
+    assert (tmp_path / "m.png").is_file()
+
+
+def test_export(call, run_dir, tmp_path):
+    for version in ("1", "2"):
+        status, printed, _ = call("export", run_dir, tmp_path / "digits", "--json")
+        assert status == 0
+        assert json.loads(printed) == {"output": str(tmp_path / "digits" / version)}
+        assert (tmp_path / "digits" / version / "saved_model.pb").is_file()
+
+
+def test_resume_takes_no_other_options(call, run_dir, tmp_path):
+    run = RunFolder(shutil.copytree(run_dir, tmp_path / "run"))
+    run.metrics.unlink()
+    status, _, errors = call("train", "--resume", "--run-dir", run.path, "--width", 64)
+    assert status == 2 and "was started with --width 32, not 64" in errors
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["train", "--epochs", "0"], "epochs must be an integer of at least 1, received 0"),
+        (["train", "--epochs", "many"], "--epochs"),
+        (["train", "--width", "-3"], "width must be"),
+        (["train", "--time-limit", "soon"], "a duration such as 90s, 10m, 1h30m or none, received 'soon'"),
+        (["train", "--time-limit", "0s"], "time_limit must be a number above 0"),
+        (["train", "--precision", "float8"], "float8"),
+        (["train", "--dataset", "nonsense"], "unknown data set 'nonsense'"),
+        (["train", "--hold-out", "11"], "label 11 is not there; the labels are 0-9"),
+        (["train", "--activation", "soft"], "soft"),
+        (["train", "--resume"], "not a run folder"),
+        (["sample", "nowhere"], "nowhere is not a run folder"),
+        (["sample", "RUN", "--num", "0"], "`n` must be at least 1, received 0"),
+        (["sample", "RUN", "--temperature", "0"], "`temperature` must be above 0"),
+        (["sample", "RUN", "--output", "/proc/nowhere/a.png"], "/proc/nowhere"),
+        (["score", "RUN", "--labels", "a-b"], "labels such as 9, 0-8"),
+        (["score", "RUN", "--labels", "11"], "label 11 is not there"),
+        (["transfer", "RUN", "--label", "11"], "label 11 is not there"),
+        (["transfer", "RUN", "--shots", "1"], "at least 2 shots"),
+        (["transfer", "RUN", "--shots", "5000"], "5000 shots of label 9 were asked for, but there are"),
+        (["transfer", "RUN", "--covariance", "round"], "round"),
+        (["transfer", "RUN", "--intrinsic-dimension", "3"], "'full' alone"),
+        (["morph", "RUN", "--to-label", "11"], "label 11 is not there"),
+        (["morph", "RUN", "--steps", "1"], "`steps` must be at least 2"),
+        (["export", "RUN", "/proc/nowhere"], "/proc/nowhere"),
+        (["nonsense"], "nonsense"),
+    ],
+    ids=" ".join,
+)  # fmt: skip
+def test_bad_input_is_one_line_and_status_2(call, run_dir, tmp_path, monkeypatch, arguments, words):
+    monkeypatch.chdir(tmp_path)
+    status, output, errors = call(*[str(run_dir) if word == "RUN" else word for word in arguments])
+    assert status == 2 and output == ""
+    assert words in errors and errors.startswith("Error: ") and errors.count("\n") == 1
+    assert not list(tmp_path.rglob("*.*"))  # nothing half-written
+
+
+def test_debug_shows_where(run_dir):
+    with pytest.raises(ValueError, match="at least 1"):
+        cli.main(["sample", str(run_dir), "--num", "0", "--debug"])
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("90s", 90), ("10m", 600), ("1h30m", 5400), ("45", 45), ("none", None)]
+)
+def test_durations(text, seconds):
+    assert cli._seconds(text) == seconds
+
+
+def test_labels():
+    assert cli._labels("0,2,4-6") == [0, 2, 4, 5, 6]
+    assert cli._labels(None) == []

@@ -1,0 +1,147 @@
+import gzip
+import io
+import struct
+import zipfile
+
+import numpy as np
+import pytest
+from conftest import random_images
+
+from tfp_realnvp import readers
+
+IMAGES = random_images(6, (5, 4, 1))[..., 0]
+LABELS = np.arange(6, dtype=np.uint8)
+
+
+def idx_bytes(array):
+    return bytes([0, 0, 8, array.ndim]) + struct.pack(f">{array.ndim}I", *array.shape) + array.tobytes()
+
+
+def write_folder(folder, suffix="", separator="-", opener=open):
+    for part in ("train", "t10k"):
+        for content, array in (("images", IMAGES), ("labels", LABELS)):
+            name = f"{part}-{content}{separator}idx{array.ndim}-ubyte{suffix}"
+            with opener(folder / name, "wb") as file:
+                file.write(idx_bytes(array))
+    return folder
+
+
+@pytest.mark.parametrize(
+    "options", [{}, {"suffix": ".gz", "opener": gzip.open}, {"separator": "."}], ids=str
+)
+def test_idx_folder(tmp_path, options):
+    train, test = readers.read_idx_folder(write_folder(tmp_path, **options))
+    np.testing.assert_array_equal(train[0][..., 0], IMAGES)
+    np.testing.assert_array_equal(test[1], LABELS)
+    assert train[1].dtype == np.int64
+
+
+def test_idx_colours(tmp_path):
+    file = tmp_path / "images"
+    colours = random_images(2, (3, 4, 3))
+    file.write_bytes(idx_bytes(colours))
+    np.testing.assert_array_equal(readers.read_idx(file), colours)
+
+
+GOOD = idx_bytes(IMAGES)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        ("empty", b"", "an empty file"),
+        ("another type", b"\x00\x00\x0d\x03" + GOOD[4:], "not an idx file of unsigned bytes.*00 00 0d 03"),
+        ("text", b"hello world", "not an idx file"),
+        ("cut header", GOOD[:9], "cut short or damaged"),
+        ("cut content", GOOD[:-1], "cut short or damaged.*announces 120 bytes.*received 119"),
+        ("too long", GOOD + b"x", "received more"),
+        ("huge", b"\x00\x00\x08\x03" + b"\xff" * 12, "damaged: its header gives the shape"),
+    ],
+)
+def test_damaged_idx(tmp_path, name, content, words):
+    file = tmp_path / name
+    file.write_bytes(content)
+    with pytest.raises(ValueError, match=words):
+        readers.read_idx(file)
+
+
+def test_damaged_gzip(tmp_path):
+    whole = gzip.compress(GOOD)
+    for content in (whole[:-10], whole[:20] + b"xxxx" + whole[24:], b"no gzip at all"):
+        file = tmp_path / "images.gz"
+        file.write_bytes(content)
+        with pytest.raises(ValueError, match="cut short or damaged"):
+            readers.read_idx(file)
+
+
+def test_gzip_bomb_is_not_unpacked(tmp_path):
+    """Ten megabytes behind a header that announces 120 bytes: reading stops at once."""
+    file = tmp_path / "images.gz"
+    file.write_bytes(gzip.compress(GOOD + bytes(10_000_000)))
+    with pytest.raises(ValueError, match="received more"):
+        readers.read_idx(file)
+
+
+def test_idx_files_that_are_missing_or_do_not_belong_together(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"train-images-idx3-ubyte.gz.*expected the four files"):
+        readers.read_idx_folder(tmp_path)
+    write_folder(tmp_path)
+    (tmp_path / "t10k-labels-idx1-ubyte").write_bytes(idx_bytes(LABELS[:3]))
+    with pytest.raises(ValueError, match="do not belong together"):
+        readers.read_idx_folder(tmp_path)
+
+
+def test_npz(tmp_path):
+    file = tmp_path / "data.npz"
+    np.savez(file, images=IMAGES, labels=LABELS)
+    train, test = readers.read_npz(file)
+    assert train[0].shape == (6, 5, 4, 1) and test is None
+    np.savez_compressed(file, images=IMAGES, labels=LABELS, test_images=IMAGES[:2], test_labels=LABELS[:2])
+    assert len(readers.read_npz(file)[1][0]) == 2
+
+
+@pytest.mark.parametrize(
+    ("arrays", "words"),
+    [
+        ({"images": IMAGES}, "no key 'labels'.*received images"),
+        ({"images": IMAGES / 255, "labels": LABELS}, "must be uint8.*received float64"),
+        ({"images": IMAGES[0], "labels": LABELS}, r"received uint8 \[5, 4\]"),
+        ({"images": IMAGES, "labels": LABELS[:3]}, "must be 6 integers"),
+        ({"images": IMAGES, "labels": LABELS / 2}, "must be 6 integers, received float64"),
+        ({"images": np.array([{}], object), "labels": LABELS}, "allow_pickle"),
+    ],
+)
+def test_bad_npz(tmp_path, arrays, words):
+    file = tmp_path / "data.npz"
+    np.savez(file, **arrays)
+    with pytest.raises(ValueError, match=words):
+        readers.read_npz(file)
+
+
+def test_files_that_are_no_npz(tmp_path, monkeypatch):
+    file = tmp_path / "data.npz"
+    file.write_bytes(b"PK but no zip")
+    with pytest.raises(ValueError, match="not an npz file"):
+        readers.read_npz(file)
+    np.save(tmp_path / "one.npy", IMAGES)
+    with pytest.raises(ValueError, match="not an npz file"):
+        readers.read_npz(tmp_path / "one.npy")
+    with pytest.raises(FileNotFoundError):
+        readers.read_npz(tmp_path / "nothing.npz")
+    np.savez(file, images=IMAGES, labels=LABELS)
+    monkeypatch.setattr(readers, "MAX_BYTES", 100)
+    with pytest.raises(ValueError, match="more than the limit"):
+        readers.read_npz(file)
+
+
+def test_npz_with_pickled_code_runs_nothing(tmp_path):
+    """A member that is a pickle, not an array."""
+    file = tmp_path / "data.npz"
+    buffer = io.BytesIO()
+    np.save(buffer, LABELS)
+    with zipfile.ZipFile(file, "w") as archive:
+        archive.writestr("labels.npy", buffer.getvalue())
+        archive.writestr("images.npy", b"cos\nsystem\n(S'touch hacked'\ntR.")
+    with pytest.raises(ValueError):
+        readers.read_npz(file)
+    assert not (tmp_path / "hacked").exists()

@@ -1,0 +1,305 @@
+import csv
+import dataclasses
+import json
+import resource
+import signal
+import subprocess
+import sys
+import time
+
+import keras
+import numpy as np
+import pytest
+from conftest import random_images
+
+from tfp_realnvp import callbacks, evaluation, training
+from tfp_realnvp.config import TrainingConfig
+from tfp_realnvp.runs import RunFolder
+
+
+def test_batches_hold_every_image_once_an_epoch():
+    images = random_images(100, (2, 2, 1))
+    images[:, 0, 0, 0] = np.arange(100)
+    batches = training.training_batches(images, batch_size=30, seed=1).as_numpy_iterator()
+    epochs = [np.concatenate([next(batches) for _ in range(3)]) for _ in range(2)]
+    for epoch in epochs:
+        assert len(np.unique(epoch[:, 0, 0, 0])) == 90
+    assert np.any(epochs[0] != epochs[1])
+
+
+def test_batches_of_an_epoch_depend_on_seed_and_epoch_alone():
+    images = random_images(40, (2, 2, 1))
+
+    def first(**options):
+        return next(training.training_batches(images, batch_size=10, **options).as_numpy_iterator())
+
+    batches = training.training_batches(images, batch_size=10, seed=3).as_numpy_iterator()
+    for _ in range(4):
+        next(batches)
+    np.testing.assert_array_equal(next(batches), first(seed=3, first_epoch=1))
+    assert np.any(first(seed=3) != first(seed=4))
+
+
+def test_run_folder_is_complete(run_dir, tiny_config):
+    names = {path.name for path in run_dir.iterdir()}
+    assert names == {
+        "config.json", "history.csv", "model.keras", "metrics.json", "learning_curve.png", "samples.png"
+    }  # fmt: skip
+    config = json.loads((run_dir / "config.json").read_text())
+    assert TrainingConfig.from_json(config) == dataclasses.replace(tiny_config, batch_size=64)
+    assert {"tensorflow", "keras", "python", "tfp-realnvp"} <= set(config["versions"])
+    assert config["flow"]["class"] == "RealNVP"
+
+
+def test_metrics_are_those_of_the_model(run_dir, tiny_config):
+    metrics = json.loads((run_dir / "metrics.json").read_text())
+    flow = RunFolder(run_dir).load_model()
+    parts = training.load_parts(tiny_config)
+    for name in ("train", "validation", "test", "held_out"):
+        expected = evaluation.score(flow.log_prob, getattr(parts, name).images)
+        assert metrics[name] == pytest.approx(expected, rel=1e-4), name
+    assert metrics["parameters"] == flow.count_params()
+    assert metrics["epochs"] == 3 and metrics["ended_by"] == "the last epoch"
+    assert metrics["seconds"] > 0 and metrics["images_per_second"] > 0
+    best = min(row["val_bits_per_dim"] for row in RunFolder(run_dir).read_history())
+    assert metrics["validation"]["bits_per_dim"] == pytest.approx(best, rel=1e-4)
+
+
+def test_held_out_labels_are_not_learned(tiny_config):
+    parts = training.load_parts(tiny_config)
+    for part in (parts.train, parts.validation, parts.test):
+        assert set(part.labels) == set(range(9))
+    assert set(parts.held_out.labels) == set(parts.unseen.labels) == {9}
+    with pytest.raises(ValueError, match="label 11 is not there"):
+        training.load_parts(dataclasses.replace(tiny_config, hold_out=(11,)))
+
+
+def test_same_seed_same_result(run_dir, tiny_config, tmp_path):
+    again = training.train(tiny_config, tmp_path / "again")
+    metrics = json.loads((run_dir / "metrics.json").read_text())
+    assert again["test"]["bits_per_dim"] == pytest.approx(metrics["test"]["bits_per_dim"], rel=1e-4)
+    other = training.train(dataclasses.replace(tiny_config, seed=1), tmp_path / "other")
+    assert other["test"]["bits_per_dim"] != pytest.approx(metrics["test"]["bits_per_dim"], rel=1e-6)
+
+
+class Interrupt(keras.callbacks.Callback):
+    """Ctrl-C in the middle of an epoch."""
+
+    def __init__(self, epoch):
+        super().__init__()
+        self.epoch = epoch
+        self.now = -1
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.now = epoch
+
+    def on_train_batch_end(self, batch, logs=None):
+        if self.now == self.epoch and batch == 3:
+            raise KeyboardInterrupt
+
+
+@pytest.fixture
+def interrupted_in(monkeypatch):
+    """Makes a run end by Ctrl-C in the given epoch (from 0), and its state be written every epoch."""
+
+    def setup(epoch):
+        monkeypatch.setattr(callbacks, "STATE_SECONDS", 0)
+        fit = keras.Model.fit
+
+        def interrupted_fit(self, *args, callbacks, **options):
+            return fit(self, *args, callbacks=[*callbacks, Interrupt(epoch)], **options)
+
+        monkeypatch.setattr(keras.Model, "fit", interrupted_fit)
+        return lambda: monkeypatch.setattr(keras.Model, "fit", fit)
+
+    return setup
+
+
+@pytest.mark.parametrize("epoch", [0, 2])
+def test_resumed_run_ends_where_the_uninterrupted_one_did(
+    run_dir, tiny_config, tmp_path, interrupted_in, epoch
+):
+    restore = interrupted_in(epoch)
+    said = []
+    with pytest.raises(KeyboardInterrupt):
+        training.train(tiny_config, tmp_path / "run", say=said.append)
+    assert "Interrupted; the best model so far" in said[-1]
+    run = RunFolder(tmp_path / "run")
+    assert run.load_model().sample(1, seed=0).shape == (1, 8, 8, 1)  # what was learned is kept
+    assert not run.is_finished()
+    restore()
+    said.clear()
+    resumed = training.resume(tmp_path / "run", say=said.append)
+    if epoch:
+        assert "from epoch 3 on" in said[0]
+    expected = json.loads((run_dir / "metrics.json").read_text())
+    for part in ("train", "validation", "test", "held_out"):
+        assert resumed[part] == pytest.approx(expected[part], rel=1e-5), part
+    assert [row["epoch"] for row in run.read_history()] == [1, 2, 3]
+    assert run.is_finished()
+    with pytest.raises(ValueError, match="finished"):
+        training.resume(tmp_path / "run")
+
+
+def test_early_stopping(tiny_config, tmp_path, monkeypatch):
+    monkeypatch.setattr(callbacks, "WORTHWHILE", 10.0)
+    metrics = training.train(dataclasses.replace(tiny_config, patience=1), tmp_path / "run")
+    assert metrics["epochs"] == 2 and metrics["ended_by"] == "early stopping"
+
+
+def test_time_limit_and_going_on(tiny_config, tmp_path, monkeypatch):
+    """A limit that is over at once stops in the first epoch; a larger one lets the run go on."""
+    monkeypatch.setattr(callbacks, "STATE_SECONDS", 0)
+    short = dataclasses.replace(tiny_config, time_limit=1.0)
+    metrics = training.train(short, tmp_path / "run")
+    assert metrics["ended_by"] == "the time limit" and metrics["epochs"] == 1
+    with pytest.raises(ValueError, match="used up its time limit of 0 s.*larger --time-limit"):
+        training.resume(tmp_path / "run", time_limit=1e-3)
+    resumed = training.resume(tmp_path / "run", time_limit=None)
+    assert resumed["ended_by"] == "the last epoch" and resumed["epochs"] == 3
+
+
+def test_divergence_says_what_to_try(tiny_config, tmp_path):
+    config = dataclasses.replace(tiny_config, learning_rate=1e6, gradient_clip=0.0)
+    with pytest.raises(FloatingPointError, match=r"diverged.*lower --learning-rate"):
+        training.train(config, tmp_path / "run")
+
+
+def test_nothing_is_overwritten(run_dir, tiny_config):
+    before = {path.name: path.read_bytes() for path in run_dir.iterdir()}
+    with pytest.raises(FileExistsError, match="not empty"):
+        training.train(tiny_config, run_dir)
+    assert before == {path.name: path.read_bytes() for path in run_dir.iterdir()}
+
+
+def test_overwrite(run_dir, tiny_config, tmp_path):
+    (tmp_path / "history.csv").write_text("old")
+    (tmp_path / "mine.txt").write_text("mine")
+    training.train(dataclasses.replace(tiny_config, epochs=1), tmp_path, overwrite=True)
+    assert (tmp_path / "mine.txt").read_text() == "mine"
+    with (tmp_path / "history.csv").open() as file:
+        assert len(list(csv.DictReader(file))) == 1
+
+
+def test_failing_early_leaves_nothing_behind(tiny_config, tmp_path):
+    with pytest.raises(FileNotFoundError, match="no file"):
+        training.train(dataclasses.replace(tiny_config, dataset="npz:nowhere.npz"), tmp_path / "run")
+    with pytest.raises(ValueError, match="batch_size must be at most"):
+        training.train(dataclasses.replace(tiny_config, batch_size=5000), tmp_path / "run")
+    assert not (tmp_path / "run" / "model.keras").exists()
+
+
+def test_other_images(tmp_path):
+    """Colours and odd sizes, from an npz file; more than one held-out label."""
+    np.savez(
+        tmp_path / "data.npz", images=random_images(120, (5, 3, 3)), labels=np.arange(120) % 4
+    )
+    config = TrainingConfig(
+        dataset=f"npz:{tmp_path / 'data.npz'}", hold_out=(2, 3), width=8, epochs=1
+    )
+    metrics = training.train(config, tmp_path / "run")
+    assert metrics["held_out"]["images"] == 12
+    whole = training.train(dataclasses.replace(config, hold_out=()), tmp_path / "whole")
+    assert whole["held_out"] is None
+
+
+def test_tensorboard(tiny_config, tmp_path, monkeypatch):
+    if training.importlib.util.find_spec("tensorboard") is None:
+        with pytest.raises(ModuleNotFoundError, match=r"pip install 'tfp-realnvp\[tensorboard\]'"):
+            training.train(tiny_config, tmp_path / "run", tensorboard=True)
+    else:
+        training.train(dataclasses.replace(tiny_config, epochs=1), tmp_path / "run", tensorboard=True)
+        assert list((tmp_path / "run" / "tensorboard").rglob("*tfevents*"))
+
+
+# the command, with the state written after every epoch
+PROGRAM = """
+import sys
+from tfp_realnvp import callbacks, cli
+callbacks.STATE_SECONDS = 0
+cli.main(["train", "--width", "32", *sys.argv[1:]])
+"""
+
+
+def _command(*arguments, **options):
+    return subprocess.Popen(
+        [sys.executable, "-c", PROGRAM, *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        **options,
+    )
+
+
+@pytest.mark.slow
+def test_ctrl_c_of_the_command(tmp_path):
+    run = tmp_path / "run"
+    process = _command("--epochs", "10000", "--patience", "10000", "--run-dir", str(run))
+    for line in process.stderr:
+        if "epoch 3/" in line:
+            process.send_signal(signal.SIGINT)
+            break
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "Interrupted; the best model so far" in errors and "Traceback" not in errors
+    assert (run / "model.keras").is_file() and (run / "history.csv").is_file()
+
+
+@pytest.mark.slow
+def test_full_disk(tmp_path):
+    """A limit on the size of files stands for a disk that fills up while the model is written."""
+
+    def limit():
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, 50_000))
+
+    run = tmp_path / "run"
+    process = _command("--epochs", "2", "--run-dir", str(run), preexec_fn=limit)
+    _, errors = process.communicate(timeout=120)
+    assert process.returncode == 2
+    assert errors.strip().splitlines()[-1].startswith("Error:") and "Traceback" not in errors
+    assert not (run / "model.keras").exists()
+    assert not [path for path in run.iterdir() if path.name.startswith(".")]
+
+
+@pytest.mark.slow
+def test_unwritable_place():
+    process = _command("--run-dir", "/proc/nowhere/run")
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 2 and len(errors.strip().splitlines()) == 1
+
+
+@pytest.mark.slow
+def test_killed_at_any_moment_and_resumed(tmp_path):
+    """SIGKILL leaves nothing half-written: --resume ends the run where it would have ended."""
+    run = tmp_path / "run"
+    options = ["--epochs", "40", "--patience", "40", "--run-dir", str(run)]
+    for delay, resume in ((0.0, []), (0.15, ["--resume"]), (0.4, ["--resume"])):
+        process = _command(*options, *resume)
+        for line in process.stderr:
+            if line.startswith("epoch"):
+                break
+        time.sleep(delay)
+        process.kill()
+        process.communicate()
+    process = _command("--resume", "--run-dir", str(run), "--json")
+    output, errors = process.communicate(timeout=120)
+    assert process.returncode == 0, errors
+    assert "from epoch" in errors
+    resumed = json.loads(output)
+    process = _command(*options[:-1], str(tmp_path / "whole"), "--json")
+    whole = json.loads(process.communicate(timeout=120)[0])
+    assert resumed["epochs"] == whole["epochs"] == 40
+    assert resumed["test"]["bits_per_dim"] == pytest.approx(whole["test"]["bits_per_dim"], rel=1e-4)
+
+
+@pytest.mark.mnist
+@pytest.mark.slow
+def test_mnist_is_learned(mnist_dir, tmp_path):
+    """Two epochs of the original's model reach what the first prototype needed fifteen for."""
+    config = TrainingConfig(
+        dataset="mnist", manual_dir=str(mnist_dir), hold_out=(9,), epochs=2, time_limit=None
+    )
+    metrics = training.train(config, tmp_path / "run")
+    assert metrics["test"]["images"] == 8991
+    assert metrics["test"]["bits_per_dim"] < 2.0
