@@ -4,14 +4,11 @@ import bijector_checks as checks
 import numpy as np
 import pytest
 import tensorflow as tf
-import tensorflow_probability as tfp
 from conftest import perturb
 
 from tfp_realnvp import RealNVP, preprocessing
 from tfp_realnvp.bijectors import Coupling
 from tfp_realnvp.conditioners import DenseConditioner
-
-tfb = tfp.bijectors
 
 
 def coupling(size, split, parity, dtype="float64"):

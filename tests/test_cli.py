@@ -84,7 +84,11 @@ def test_transfer(call, run_dir, tmp_path):
     result = json.loads(printed)
     assert result["unseen_images"] == 40
     bits = json.loads((tmp_path / "nines" / "metrics.json").read_text())["bits_per_dim"]
-    ways = [f"{place}_{way}" for place in ("latent", "pixels") for way in ("diagonal", "low_rank", "chosen")]
+    ways = [
+        f"{place}_{way}"
+        for place in ("latent", "pixels")
+        for way in ("diagonal", "low_rank", "chosen")
+    ]
     assert set(bits) == {"flow", *ways} and all(np.isfinite(list(bits.values())))
     assert bits["latent_diagonal"] < bits["pixels_diagonal"]
     assert bits["latent_chosen"] != bits["latent_low_rank"]

@@ -32,7 +32,12 @@ def test_golden_numbers():
         *conditioner.hidden[0].weights,
         *conditioner.output_layer.dense.weights,
     )
-    for weight, value in ((kernel, 2.0), (bias, 1.0), (out_kernel, [[1.0, 0.5]]), (out_bias, [3.0, 0.0])):
+    for weight, value in (
+        (kernel, 2.0),
+        (bias, 1.0),
+        (out_kernel, [[1.0, 0.5]]),
+        (out_bias, [3.0, 0.0]),
+    ):
         weight.assign(np.broadcast_to(value, weight.shape))
     shift, log_scale = conditioner(np.array([[4.0]], np.float32))
     np.testing.assert_allclose(shift, [[9.0 + 3.0]], rtol=1e-6)

@@ -34,13 +34,17 @@ def test_values_that_cannot_be(field, value):
         TrainingConfig(**{field: value})
 
 
-@pytest.mark.parametrize(("field", "value"), [("dataset", 3), ("activation", None), ("hold_out", ["9"])])
+@pytest.mark.parametrize(
+    ("field", "value"), [("dataset", 3), ("activation", None), ("hold_out", ["9"])]
+)
 def test_types_that_cannot_be(field, value):
     with pytest.raises(TypeError, match=f"{field} must be"):
         TrainingConfig(**{field: value})
 
 
-@pytest.mark.parametrize("content", [{}, {"training": 3}, {"training": {"colour": 1}}, {"training": {"depth": 0}}])
+@pytest.mark.parametrize(
+    "content", [{}, {"training": 3}, {"training": {"colour": 1}}, {"training": {"depth": 0}}]
+)
 def test_damaged_json(content):
     with pytest.raises(ValueError, match=r"config.json is damaged"):
         TrainingConfig.from_json(content)

@@ -48,13 +48,22 @@ def test_draw_shots():
         (lambda: DATA.without([7]), "label 7 is not there"),
         (lambda: DATA.without(range(5)), "nothing is left"),
         (lambda: datasets.draw_shots(DATA, 7, 10, 0), "label 7 is not there"),
-        (lambda: datasets.draw_shots(DATA, 3, 11, 0), "11 shots of label 3 were asked for, but there are 10"),
+        (
+            lambda: datasets.draw_shots(DATA, 3, 11, 0),
+            "11 shots of label 3 were asked for, but there are 10",
+        ),
         (lambda: datasets.draw_shots(DATA, 3, 1, 0), "at least 2 shots"),
         (lambda: datasets.draw_shots(DATA, 3, -1, 0), "at least 2 shots.*received -1"),
         (lambda: datasets.split(DATA, fraction=0.001), "cannot cut"),
-        (lambda: datasets.load("ftp:nowhere"), "unknown data set 'ftp:nowhere': expected digits, idx:FOLDER"),
+        (
+            lambda: datasets.load("ftp:nowhere"),
+            "unknown data set 'ftp:nowhere': expected digits, idx:FOLDER",
+        ),
         (lambda: LabelledImages(DATA.images[..., 0], DATA.labels), r"received uint8 \[50, 4, 4\]"),
-        (lambda: LabelledImages(DATA.images, DATA.labels[:3]), r"received \[3\] labels for 50 images"),
+        (
+            lambda: LabelledImages(DATA.images, DATA.labels[:3]),
+            r"received \[3\] labels for 50 images",
+        ),
     ],
 )
 def test_bad_input(call, words):
@@ -67,5 +76,16 @@ def test_mnist_from_idx(mnist_dir):
     mnist = datasets.load(f"idx:{mnist_dir}")
     assert mnist.train.images.shape == (60_000, 28, 28, 1)
     assert len(mnist.test) == 10_000
-    assert np.bincount(mnist.test.labels).tolist() == [980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009]
+    assert np.bincount(mnist.test.labels).tolist() == [
+        980,
+        1135,
+        1032,
+        1010,
+        982,
+        892,
+        958,
+        1028,
+        974,
+        1009,
+    ]
     assert mnist.train.images.mean() == pytest.approx(33.318, abs=1e-3)

@@ -1,5 +1,4 @@
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -63,9 +62,7 @@ def test_same_numbers_as_the_model(flow, signatures, count):
         num_samples=tf.constant(count), seed=tf.constant([7, 0]), temperature=tf.constant(0.7)
     )
     assert sampled["images"].dtype == tf.uint8
-    np.testing.assert_array_equal(
-        sampled["images"], flow.sample(count, seed=7, temperature=0.7)
-    )
+    np.testing.assert_array_equal(sampled["images"], flow.sample(count, seed=7, temperature=0.7))
 
 
 WITHOUT_THIS_PACKAGE = """
@@ -95,7 +92,8 @@ def _saved_model_cli(exported, signature, *arguments):
     """The command that comes with TensorFlow; it runs signatures as a server would."""
     program = Path(sys.executable).parent / "saved_model_cli"
     return subprocess.run(
-        [str(program), "run", "--dir", str(exported), "--tag_set", "serve", "--signature_def", signature, *arguments],
+        [str(program), "run", "--dir", str(exported), "--tag_set", "serve",
+         "--signature_def", signature, *arguments],
         check=True, capture_output=True, text=True,
     )  # fmt: skip
 
@@ -141,7 +139,7 @@ def test_versions_count_up_and_nothing_else_is_left(flow, tmp_path, monkeypatch)
     def fails(*args):
         raise OSError("no space left on device")
 
-    monkeypatch.setattr(os, "rename", fails)
+    monkeypatch.setattr(Path, "rename", fails)
     with pytest.raises(OSError, match="no space"):
         export(flow, tmp_path)
     assert {path.name for path in tmp_path.iterdir()} == {"1", "7", "8", "notes"}

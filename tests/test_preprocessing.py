@@ -3,12 +3,11 @@ import math
 import numpy as np
 import pytest
 import tensorflow as tf
-import tensorflow_probability as tfp
 from conftest import random_images
+from tensorflow_probability import distributions as tfd
 
 from tfp_realnvp import preprocessing
 
-tfd = tfp.distributions
 SEED = tf.constant([3, 4])
 
 
@@ -64,11 +63,23 @@ def test_seeds():
 @pytest.mark.parametrize(
     ("images", "error", "words"),
     [
-        (np.zeros((2, 4, 4, 1), np.float32), TypeError, "must be integers in .0, 16. .uint8., received float32"),
+        (
+            np.zeros((2, 4, 4, 1), np.float32),
+            TypeError,
+            "must be integers in .0, 16. .uint8., received float32",
+        ),
         (np.full((2, 4, 4, 1), np.nan), TypeError, "NaN"),
-        (np.zeros((2, 4, 5, 1), np.uint8), ValueError, r"shape \[..., 4, 4, 1\].*received \[2, 4, 5, 1\]"),
+        (
+            np.zeros((2, 4, 5, 1), np.uint8),
+            ValueError,
+            r"shape \[..., 4, 4, 1\].*received \[2, 4, 5, 1\]",
+        ),
         (np.zeros((2, 4), np.uint8), ValueError, r"received \[2, 4\]"),
-        (np.full((2, 4, 4, 1), 17, np.uint8), ValueError, r"in \[0, 16\].*received values from 17 to 17"),
+        (
+            np.full((2, 4, 4, 1), 17, np.uint8),
+            ValueError,
+            r"in \[0, 16\].*received values from 17 to 17",
+        ),
         (np.full((2, 4, 4, 1), -1, np.int32), ValueError, "from -1 to -1"),
     ],
 )

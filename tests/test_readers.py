@@ -14,7 +14,11 @@ LABELS = np.arange(6, dtype=np.uint8)
 
 
 def idx_bytes(array):
-    return bytes([0, 0, 8, array.ndim]) + struct.pack(f">{array.ndim}I", *array.shape) + array.tobytes()
+    return (
+        bytes([0, 0, 8, array.ndim])
+        + struct.pack(f">{array.ndim}I", *array.shape)
+        + array.tobytes()
+    )
 
 
 def write_folder(folder, suffix="", separator="-", opener=open):
@@ -50,7 +54,11 @@ GOOD = idx_bytes(IMAGES)
     ("name", "content", "words"),
     [
         ("empty", b"", "an empty file"),
-        ("another type", b"\x00\x00\x0d\x03" + GOOD[4:], "not an idx file of unsigned bytes.*00 00 0d 03"),
+        (
+            "another type",
+            b"\x00\x00\x0d\x03" + GOOD[4:],
+            "not an idx file of unsigned bytes.*00 00 0d 03",
+        ),
         ("text", b"hello world", "not an idx file"),
         ("cut header", GOOD[:9], "cut short or damaged"),
         ("cut content", GOOD[:-1], "cut short or damaged.*announces 120 bytes.*received 119"),
@@ -83,7 +91,9 @@ def test_gzip_bomb_is_not_unpacked(tmp_path):
 
 
 def test_idx_files_that_are_missing_or_do_not_belong_together(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"train-images-idx3-ubyte.gz.*expected the four files"):
+    with pytest.raises(
+        FileNotFoundError, match=r"train-images-idx3-ubyte.gz.*expected the four files"
+    ):
         readers.read_idx_folder(tmp_path)
     write_folder(tmp_path)
     (tmp_path / "t10k-labels-idx1-ubyte").write_bytes(idx_bytes(LABELS[:3]))
@@ -96,7 +106,9 @@ def test_npz(tmp_path):
     np.savez(file, images=IMAGES, labels=LABELS)
     train, test = readers.read_npz(file)
     assert train[0].shape == (6, 5, 4, 1) and test is None
-    np.savez_compressed(file, images=IMAGES, labels=LABELS, test_images=IMAGES[:2], test_labels=LABELS[:2])
+    np.savez_compressed(
+        file, images=IMAGES, labels=LABELS, test_images=IMAGES[:2], test_labels=LABELS[:2]
+    )
     assert len(readers.read_npz(file)[1][0]) == 2
 
 

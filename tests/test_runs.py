@@ -96,7 +96,10 @@ def test_in_use_by_another_process(tmp_path):
     process.start()
     try:
         assert held.wait(60)
-        with pytest.raises(FileExistsError, match="in use by another process"), RunFolder(tmp_path / "run").locked():
+        with (
+            pytest.raises(FileExistsError, match="in use by another process"),
+            RunFolder(tmp_path / "run").locked(),
+        ):
             pass
     finally:
         release.set()

@@ -64,7 +64,9 @@ def test_mnist_prepared_without_network(mnist_dir, tmp_path, no_network):
         assert received.images.shape == wanted.images.shape
         assert np.bincount(received.labels).tolist() == np.bincount(wanted.labels).tolist()
         # the same images in another order
-        sums = [np.sort(part.images.reshape(len(part), -1).sum(axis=1)) for part in (received, wanted)]
+        sums = [
+            np.sort(part.images.reshape(len(part), -1).sum(axis=1)) for part in (received, wanted)
+        ]
         np.testing.assert_array_equal(*sums)
     prepared = datasets.load("mnist", data_dir=tmp_path)  # now without the files
     assert len(prepared.train) == 60_000

@@ -1,6 +1,7 @@
 import csv
 import dataclasses
 import json
+import math
 import resource
 import signal
 import subprocess
@@ -155,7 +156,7 @@ def test_time_limit_and_going_on(tiny_config, tmp_path, monkeypatch):
     assert metrics["ended_by"] == "the time limit" and metrics["epochs"] == 1
     with pytest.raises(ValueError, match="used up its time limit of 0 s.*larger --time-limit"):
         training.resume(tmp_path / "run", time_limit=1e-3)
-    resumed = training.resume(tmp_path / "run", time_limit=None)
+    resumed = training.resume(tmp_path / "run", time_limit=math.inf)
     assert resumed["ended_by"] == "the last epoch" and resumed["epochs"] == 3
 
 
@@ -183,7 +184,9 @@ def test_overwrite(run_dir, tiny_config, tmp_path):
 
 def test_failing_early_leaves_nothing_behind(tiny_config, tmp_path):
     with pytest.raises(FileNotFoundError, match="no file"):
-        training.train(dataclasses.replace(tiny_config, dataset="npz:nowhere.npz"), tmp_path / "run")
+        training.train(
+            dataclasses.replace(tiny_config, dataset="npz:nowhere.npz"), tmp_path / "run"
+        )
     with pytest.raises(ValueError, match="batch_size must be at most"):
         training.train(dataclasses.replace(tiny_config, batch_size=5000), tmp_path / "run")
     assert not (tmp_path / "run" / "model.keras").exists()
@@ -191,9 +194,7 @@ def test_failing_early_leaves_nothing_behind(tiny_config, tmp_path):
 
 def test_other_images(tmp_path):
     """Colours and odd sizes, from an npz file; more than one held-out label."""
-    np.savez(
-        tmp_path / "data.npz", images=random_images(120, (5, 3, 3)), labels=np.arange(120) % 4
-    )
+    np.savez(tmp_path / "data.npz", images=random_images(120, (5, 3, 3)), labels=np.arange(120) % 4)
     config = TrainingConfig(
         dataset=f"npz:{tmp_path / 'data.npz'}", hold_out=(2, 3), width=8, epochs=1
     )
@@ -208,7 +209,9 @@ def test_tensorboard(tiny_config, tmp_path, monkeypatch):
         with pytest.raises(ModuleNotFoundError, match=r"pip install 'tfp-realnvp\[tensorboard\]'"):
             training.train(tiny_config, tmp_path / "run", tensorboard=True)
     else:
-        training.train(dataclasses.replace(tiny_config, epochs=1), tmp_path / "run", tensorboard=True)
+        training.train(
+            dataclasses.replace(tiny_config, epochs=1), tmp_path / "run", tensorboard=True
+        )
         assert list((tmp_path / "run" / "tensorboard").rglob("*tfevents*"))
 
 

@@ -23,7 +23,9 @@ def test_latent_gaussian_is_carried_over(flow):
 def test_mean_of_the_fit_is_the_mean_of_the_latents(flow):
     fit = transfer.fit_latent(flow, SHOTS, seed=1)
     latents = flow.encode(SHOTS, seed=1).numpy().reshape(10, 16)
-    np.testing.assert_allclose(fit.distribution.distribution.mean(), latents.mean(axis=0), rtol=1e-4)
+    np.testing.assert_allclose(
+        fit.distribution.distribution.mean(), latents.mean(axis=0), rtol=1e-4
+    )
 
 
 @pytest.mark.parametrize("covariance", ["diagonal", "spherical", "full"])

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import contextlib
-import enum
 import json
+import math
 import os
 import re
 import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
-from tfp_realnvp.config import PRECISIONS, TrainingConfig
+from tfp_realnvp.config import Precision, TrainingConfig
 
 # The modules that import TensorFlow are imported where a command needs them: it takes seconds, and
 # --help and argument errors should not wait for it.
@@ -32,18 +32,14 @@ app = typer.Typer(
     epilog="With --debug, any command shows where an error comes from.",
 )
 
-Precision = enum.Enum("Precision", {name: name for name in PRECISIONS}, type=str)
-Covariance = enum.Enum(
-    "Covariance", {name: name for name in ("diagonal", "spherical", "full")}, type=str
-)
-Split = enum.Enum("Split", {name: name for name in ("train", "test")}, type=str)
-
 Run = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder, made by `train`.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 Seed = Annotated[int, typer.Option(help="The same seed gives the same result.")]
 ManualDir = Annotated[
     Path | None,
-    typer.Option(help="Files of a TensorFlow Datasets set, fetched beforehand; no network is used."),
+    typer.Option(
+        help="Files of a TensorFlow Datasets set, fetched beforehand; no network is used."
+    ),
 ]
 
 
@@ -75,7 +71,7 @@ def train(
     precision: Annotated[
         Precision,
         typer.Option(help="Of the matrix products in training; auto: the fastest here."),
-    ] = Precision.auto,  # type: ignore[attr-defined]
+    ] = DEFAULTS.precision,
     epochs: Annotated[int, typer.Option(help="At most so many.")] = DEFAULTS.epochs,
     batch_size: Annotated[
         int | None, typer.Option(help="Images in a step; default: 512, less for small data sets.")
@@ -128,7 +124,7 @@ def train(
         width=width,
         activation=activation,
         alpha=alpha,
-        precision=precision.value,
+        precision=precision,
         epochs=epochs,
         batch_size=batch_size,
         learning_rate=learning_rate,
@@ -138,11 +134,16 @@ def train(
         time_limit=_seconds(time_limit),
         seed=seed,
     )
+    if not resume:
+        from tfp_realnvp import datasets  # noqa: PLC0415
+
+        datasets.check(config.dataset, manual_dir=config.manual_dir)
     with _quiet_start():
         from tfp_realnvp import training  # noqa: PLC0415
     if resume:
         _check_resume(context, config, run_dir)
-        metrics = training.resume(run_dir, time_limit=config.time_limit, tensorboard=tensorboard)
+        limit = None if _is_default(context, "time_limit") else config.time_limit or math.inf
+        metrics = training.resume(run_dir, time_limit=limit, tensorboard=tensorboard)
     else:
         metrics = training.train(
             config, run_dir, overwrite=overwrite, tensorboard=tensorboard, started=STARTED
@@ -174,7 +175,9 @@ def score(
         str | None, typer.Option(help="As in `train`; default: the run's own.")
     ] = None,
     manual_dir: ManualDir = None,
-    split: Annotated[Split, typer.Option(help="Which part of the data set.")] = Split.test,  # type: ignore[attr-defined]
+    split: Annotated[
+        Literal["train", "test"], typer.Option(help="Which part of the data set.")
+    ] = "test",
     labels: Annotated[str | None, typer.Option(help="Only these: 9, 0-8 or 0,2,4-6.")] = None,
     as_json: Json = False,
 ):
@@ -185,7 +188,7 @@ def score(
         run,
         dataset=dataset,
         manual_dir=None if manual_dir is None else str(manual_dir),
-        split=split.value,
+        split=split,
         labels=chosen,
     )
     _show(
@@ -203,8 +206,9 @@ def transfer(
     label: Annotated[int, typer.Option(help="Of the shots, one that was held out.")] = 9,
     shots: Annotated[int, typer.Option(help="How many examples, at least 2.")] = 10,
     covariance: Annotated[
-        Covariance, typer.Option(help="Of the Gaussian in latent space; diagonal is the original's.")
-    ] = Covariance.diagonal,  # type: ignore[attr-defined]
+        Literal["diagonal", "spherical", "full"],
+        typer.Option(help="Of the Gaussian in latent space; diagonal is the original's."),
+    ] = "diagonal",
     intrinsic_dimension: Annotated[
         int | None, typer.Option(help="With full: directions with a covariance of their own.")
     ] = None,
@@ -230,7 +234,7 @@ def transfer(
         label=label,
         shots=shots,
         seed=seed,
-        covariance=covariance.value,
+        covariance=covariance,
         intrinsic_dimension=intrinsic_dimension,
         temperature=temperature,
         variance_floor=variance_floor,
@@ -309,12 +313,18 @@ def main(arguments: list[str] | None = None) -> None:
     except Exception as error:
         if debug:
             raise
-        # errors of the command line itself know how to say what was wrong; help needs no words
-        say = getattr(error, "format_message", lambda: str(error) or type(error).__name__)
-        if message := " ".join(say().split()):
+        if message := _message(error):
             print("Error:", message, file=sys.stderr)
         status = 2
     sys.exit(status)
+
+
+def _message(error: Exception) -> str:
+    """One line; nothing for a request for help, which has been printed."""
+    text = str(error) or type(error).__name__
+    if hasattr(error, "format_message"):  # an error of the command line itself
+        text = error.format_message()
+    return " ".join(text.split())
 
 
 @contextlib.contextmanager

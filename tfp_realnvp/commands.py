@@ -6,6 +6,7 @@ import functools
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -18,7 +19,7 @@ from tfp_realnvp.runs import RunFolder
 
 __all__ = ["demo", "export_run", "morph_labels", "sample", "score", "transfer_label"]
 
-Result = dict[str, object]
+Result = dict[str, Any]
 
 
 def sample(
@@ -71,7 +72,7 @@ def transfer_label(
     chosen = datasets.draw_shots(data.train, label, shots, seed)
     unseen = data.test.only([label]).images
     rank = min(9, shots - 1, flow.dimensions)
-    ways = {
+    ways: dict[str, dict[str, Any]] = {
         "diagonal": {"covariance": "diagonal"},
         "low_rank": {"covariance": "full", "intrinsic_dimension": rank},
         "chosen": {
@@ -80,18 +81,19 @@ def transfer_label(
             "temperature": temperature,
         },
     }
-    latent = {"variance_floor": variance_floor, "seed": seed}
-    pixels = {"levels": flow.levels, "seed": seed}
+    latent: dict[str, Any] = {"variance_floor": variance_floor, "seed": seed}
+    pixels: dict[str, Any] = {"levels": flow.levels, "seed": seed}
     fits = {
         f"latent_{name}": transfer.fit_latent(flow, chosen, **latent, **way)
         for name, way in ways.items()
     } | {
-        f"pixels_{name}": transfer.fit_pixels(chosen, **pixels, **way)
-        for name, way in ways.items()
+        f"pixels_{name}": transfer.fit_pixels(chosen, **pixels, **way) for name, way in ways.items()
     }
 
     def draw(name: str, count: int) -> np.ndarray:
-        drawn = transfer.sample_images(fits[name].distribution, count, levels=flow.levels, seed=seed)
+        drawn = transfer.sample_images(
+            fits[name].distribution, count, levels=flow.levels, seed=seed
+        )
         return drawn.numpy()
 
     def bits(distribution) -> float:

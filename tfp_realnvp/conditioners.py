@@ -37,6 +37,7 @@ class ShiftAndLogScale(keras.layers.Layer):
         )
 
     def build(self, features_shape):
+        """Make the weights."""
         self.dense.build(features_shape)
         self.bound = self.add_weight(
             shape=(self.size,), initializer="ones", autocast=False, name="bound"
@@ -44,11 +45,13 @@ class ShiftAndLogScale(keras.layers.Layer):
         super().build(features_shape)
 
     def call(self, features):
+        """(shift, log_scale); see the class."""
         parameters = keras.ops.cast(self.dense(features), self.variable_dtype)
         shift, raw = keras.ops.split(parameters, 2, axis=-1)
         return shift, self.bound * keras.ops.tanh(raw)
 
     def get_config(self):
+        """The constructor's arguments."""
         return {**super().get_config(), "size": self.size}
 
 
@@ -97,6 +100,7 @@ class DenseConditioner(keras.layers.Layer):
         self.output_layer = ShiftAndLogScale(size, dtype=self.dtype_policy)
 
     def build(self, kept_shape):
+        """Make the weights."""
         shape = kept_shape
         for layer in [*self.hidden, self.output_layer]:
             layer.build(shape)
@@ -104,12 +108,14 @@ class DenseConditioner(keras.layers.Layer):
         super().build(kept_shape)
 
     def call(self, kept):
+        """(shift, log_scale); see the class."""
         features = kept
         for layer in self.hidden:
             features = layer(features)
         return self.output_layer(features)
 
     def get_config(self):
+        """The constructor's arguments."""
         return {
             **super().get_config(),
             "size": self.size,

@@ -5,11 +5,12 @@ from __future__ import annotations
 import dataclasses
 import math
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
-__all__ = ["PRECISIONS", "TrainingConfig", "default_precision"]
+__all__ = ["PRECISIONS", "Precision", "TrainingConfig", "default_precision"]
 
-PRECISIONS = ("auto", "float32", "mixed_bfloat16")
+Precision = Literal["auto", "float32", "mixed_bfloat16"]
+PRECISIONS = get_args(Precision)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,7 +49,7 @@ class TrainingConfig:
     width: int = 512
     activation: str = "relu"
     alpha: float | None = None
-    precision: str = "auto"
+    precision: Precision = "auto"
     epochs: int = 100
     batch_size: int | None = None
     learning_rate: float = 1e-3
@@ -109,7 +110,7 @@ def _is_number(value, *, above: float) -> bool:
     return isinstance(value, (int, float)) and math.isfinite(value) and value > above
 
 
-def default_precision() -> str:
+def default_precision() -> Precision:
     """The fastest precision of this machine's matrix products that learns as well as float32.
 
     bfloat16 on a GPU and on a CPU with instructions for it; other CPUs would only imitate it.

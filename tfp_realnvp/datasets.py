@@ -8,10 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
-from tfp_realnvp.readers import read_idx_folder, read_npz
-from tfp_realnvp.tfds_reader import read_tfds
+from tfp_realnvp.readers import read_idx_folder, read_npz, unknown_source
+from tfp_realnvp.tfds_reader import check_tfds, read_tfds
 
-__all__ = ["Dataset", "LabelledImages", "draw_shots", "load", "split"]
+__all__ = ["Dataset", "LabelledImages", "check", "draw_shots", "load", "split"]
 
 SPLIT_SEED = 20170227  # one fixed split for every run, whatever the run's own seed
 
@@ -57,9 +57,7 @@ class LabelledImages:
         known = np.unique(self.labels)
         missing = [label for label in labels if label not in known]
         if missing:
-            raise ValueError(
-                f"label {missing[0]} is not there; the labels are {_ranges(known)}."
-            )
+            raise ValueError(f"label {missing[0]} is not there; the labels are {_ranges(known)}.")
         return self.take(np.isin(self.labels, labels))
 
     def without(self, labels: Iterable[int]) -> LabelledImages:
@@ -120,24 +118,47 @@ def load(
       >>> digits.image_shape, digits.levels, len(digits.train), len(digits.test)
       ((8, 8, 1), 17, 1438, 359)
     """
+    check(source, manual_dir=manual_dir, data_dir=data_dir)
     kind, _, place = source.partition(":")
+    levels = 256
     if source == "digits":
-        arrays, levels = _digits(), 17
-    elif kind == "idx" and place:
-        arrays, levels = read_idx_folder(Path(place)), 256
-    elif kind == "npz" and place:
-        arrays, levels = read_npz(Path(place)), 256
-    elif not place:
-        arrays, levels = read_tfds(source, manual_dir=manual_dir, data_dir=data_dir), 256
+        train_arrays, test_arrays, levels = _digits(), None, 17
+    elif kind == "idx":
+        train_arrays, test_arrays = read_idx_folder(Path(place))
+    elif kind == "npz":
+        train_arrays, test_arrays = read_npz(Path(place))
     else:
-        raise ValueError(
-            f"unknown data set {source!r}: expected digits, idx:FOLDER, npz:FILE, or the name of an "
-            "image set of TensorFlow Datasets (mnist, fashion_mnist, kmnist, cifar10 ...)."
-        )
-    train, test = (LabelledImages(*pair) if pair else None for pair in arrays)
-    if test is None:
+        train_arrays, test_arrays = read_tfds(source, manual_dir=manual_dir, data_dir=data_dir)
+    train = LabelledImages(*train_arrays)
+    if test_arrays is None:
         train, test = split(train, fraction=0.2)
+    else:
+        test = LabelledImages(*test_arrays)
     return Dataset(train, test, levels)
+
+
+def check(
+    source: str, *, manual_dir: str | Path | None = None, data_dir: str | Path | None = None
+) -> None:
+    """Find out in a few seconds whether a data set can be had; `load` reads it.
+
+    Args:
+      source: as in `load`.
+      manual_dir: as in `load`.
+      data_dir: as in `load`.
+
+    Raises:
+      ValueError, OSError: as `load`, but for what only shows in the files' content.
+    """
+    kind, colon, place = source.partition(":")
+    if colon and (kind not in ("idx", "npz") or not place):
+        raise unknown_source(source)
+    if kind == "idx" and not Path(place).is_dir():
+        raise FileNotFoundError(f"there is no folder {place}.")
+    if kind == "npz" and not Path(place).is_file():
+        raise FileNotFoundError(f"there is no file {place}.")
+    if not colon and source != "digits":
+        check_tfds(source, manual_dir=manual_dir, data_dir=data_dir)
 
 
 def split(
@@ -196,7 +217,7 @@ def _digits():
 
     digits = load_digits()
     images = digits.images.astype(np.uint8)[..., np.newaxis]
-    return (images, digits.target.astype(np.int64)), None
+    return images, digits.target.astype(np.int64)
 
 
 def _ranges(labels) -> str:
@@ -204,6 +225,4 @@ def _ranges(labels) -> str:
     labels = sorted(int(label) for label in set(labels))
     starts = [label for label in labels if label - 1 not in labels]
     ends = [label for label in labels if label + 1 not in labels]
-    return ", ".join(
-        str(a) if a == b else f"{a}-{b}" for a, b in zip(starts, ends, strict=True)
-    )
+    return ", ".join(str(a) if a == b else f"{a}-{b}" for a, b in zip(starts, ends, strict=True))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import tempfile
 from pathlib import Path
@@ -23,7 +22,7 @@ def export(flow: ImageFlow, folder: str | Path) -> Path:
 
     | signature | inputs | outputs |
     |---|---|---|
-    | log_prob (default) | images uint8 [n, height, width, channels] | log_prob float32 [n], in nats; bits_per_dim float32 [n] |
+    | log_prob (default) | images uint8 [n, height, width, channels] | log_prob, bits_per_dim: float32 [n] |
     | sample | num_samples int32 [], seed int32 [2], temperature float32 [] | images uint8 |
     | encode | images uint8 | latents float32, of the images' shape |
     | decode | latents float32 [n, height, width, channels] | images uint8 |
@@ -48,7 +47,7 @@ def export(flow: ImageFlow, folder: str | Path) -> Path:
         _write(flow, temporary / "model")
         versions = [int(path.name) for path in folder.iterdir() if path.name.isdecimal()]
         version = folder / str(max(versions, default=0) + 1)
-        os.rename(temporary / "model", version)
+        (temporary / "model").rename(version)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     return version

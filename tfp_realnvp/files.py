@@ -21,7 +21,8 @@ def replacing(path: str | Path) -> Iterator[Path]:
       path: the file, or a folder that does not exist yet; the folder that it is in is made if need be.
 
     Yields:
-      The path to write to, with the same suffix. After an error, `path` is as it was and the temporary file is gone.
+      The path to write to, with the same suffix. After an error, `path` is as it was and nothing else is
+      left.
 
     Raises:
       OSError: nothing can be written there (a full or read-only disk).

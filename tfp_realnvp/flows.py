@@ -8,14 +8,12 @@ import math
 import keras
 import numpy as np
 import tensorflow as tf
-import tensorflow_probability as tfp
+from tensorflow_probability import bijectors as tfb
+from tensorflow_probability import distributions as tfd
 
 from tfp_realnvp import masks, preprocessing
 from tfp_realnvp.bijectors import Coupling
 from tfp_realnvp.conditioners import DenseConditioner
-
-tfb = tfp.bijectors
-tfd = tfp.distributions
 
 __all__ = ["ImageFlow", "RealNVP"]
 
@@ -62,18 +60,18 @@ class ImageFlow(keras.Model, abc.ABC):
         **kwargs,
     ):
         super().__init__(autocast=False, **kwargs)
-        image_shape = tuple(int(size) for size in image_shape)
         if len(image_shape) != 3 or min(image_shape) < 1:
             raise ValueError(
                 f"`image_shape` must be (height, width, channels), received {image_shape}."
             )
+        height, width, channels = image_shape
         if not 2 <= levels <= 256:
             raise ValueError(f"`levels` must be from 2 to 256, received {levels}.")
         if alpha is None:
             alpha = 0.25 / levels
         if not 0 < alpha < 0.5:
             raise ValueError(f"`alpha` must be between 0 and 0.5, received {alpha}.")
-        self.image_shape = image_shape
+        self.image_shape = (int(height), int(width), int(channels))
         self.levels = levels
         self.alpha = alpha
         self.seed = seed
@@ -100,9 +98,7 @@ class ImageFlow(keras.Model, abc.ABC):
             tfb.Shift(tf.convert_to_tensor(self.center)),
             tfb.Scale(log_scale=tf.convert_to_tensor(self.log_spread)),
         ]
-        return tfb.Chain(
-            [preprocessing.logit(self.alpha), *normalization, *self.make_bijectors()]
-        )
+        return tfb.Chain([preprocessing.logit(self.alpha), *normalization, *self.make_bijectors()])
 
     @property
     def dimensions(self) -> int:
@@ -343,7 +339,9 @@ class RealNVP(ImageFlow):
                 raise ValueError(f"`{name}` must be at least 1, received {value}.")
         mask = masks.checkerboard(self.image_shape)
         if mask.all():
-            raise ValueError(f"`image_shape` must have at least two pixels, received {image_shape}.")
+            raise ValueError(
+                f"`image_shape` must have at least two pixels, received {image_shape}."
+            )
         self.couplings = couplings
         self.depth = depth
         self.width = width

@@ -5,9 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import tensorflow_probability as tfp
-
-tfd = tfp.distributions
+from tensorflow_probability import distributions as tfd
 
 __all__ = ["COVARIANCES", "Fit", "fit"]
 
@@ -114,7 +112,9 @@ def _check(points, covariance, intrinsic_dimension, temperature, variance_floor)
     if np.all(points == points[0]):
         raise ValueError("the points are all equal: there is no spread to fit a Gaussian to.")
     if covariance not in COVARIANCES:
-        raise ValueError(f"`covariance` must be one of {', '.join(COVARIANCES)}, received {covariance!r}.")
+        raise ValueError(
+            f"`covariance` must be one of {', '.join(COVARIANCES)}, received {covariance!r}."
+        )
     if intrinsic_dimension is not None:
         most = min(len(points) - 1, points.shape[1])
         if covariance != "full":

@@ -73,7 +73,9 @@ def comparison(rows: Mapping[str, np.ndarray], *, levels: int = 256) -> Figure:
       rows: title to uint8 images [n, height, width, channels].
       levels: number of grey levels of the images.
     """
-    grids = {title: grid(images, columns=len(images), levels=levels) for title, images in rows.items()}
+    grids = {
+        title: grid(images, columns=len(images), levels=levels) for title, images in rows.items()
+    }
     height, width, _ = next(iter(grids.values())).shape
     row_height = 10 * height / width
     figure = Figure(figsize=(10, len(grids) * (row_height + 0.35)), layout="constrained")
@@ -159,7 +161,12 @@ def morph_strip(images: np.ndarray, latents: np.ndarray, *, levels: int = 256) -
 
 
 def write_gif(
-    images: np.ndarray, latents: np.ndarray, path: str | Path, *, levels: int = 256, seconds: float = 6
+    images: np.ndarray,
+    latents: np.ndarray,
+    path: str | Path,
+    *,
+    levels: int = 256,
+    seconds: float = 6,
 ) -> None:
     """The way there and back of `morph` as an animation that loops: each image beside its latent.
 

@@ -6,10 +6,8 @@ import math
 
 import numpy as np
 import tensorflow as tf
-import tensorflow_probability as tfp
-
-tfb = tfp.bijectors
-tfd = tfp.distributions
+from tensorflow_probability import bijectors as tfb
+from tensorflow_probability import distributions as tfd
 
 __all__ = [
     "bits_per_dim",

@@ -10,11 +10,21 @@ from pathlib import Path
 
 import numpy as np
 
-__all__ = ["read_idx", "read_idx_folder", "read_npz"]
+__all__ = ["Arrays", "read_idx", "read_idx_folder", "read_npz", "unknown_source"]
 
 MAX_BYTES = 8 << 30  # of one array; a larger data set would not fit into memory anyway
 
-Arrays = tuple[np.ndarray, np.ndarray]  # images uint8 [n, height, width, channels], labels int64 [n]
+Arrays = tuple[
+    np.ndarray, np.ndarray
+]  # images uint8 [n, height, width, channels], labels int64 [n]
+
+
+def unknown_source(source: str) -> ValueError:
+    """The error that says which sources there are."""
+    return ValueError(
+        f"unknown data set {source!r}: expected digits, idx:FOLDER, npz:FILE, or the name of an image set "
+        "of TensorFlow Datasets (mnist, fashion_mnist, kmnist, cifar10 ...)."
+    )
 
 
 def read_idx_folder(folder: Path) -> tuple[Arrays, Arrays]:
@@ -24,10 +34,11 @@ def read_idx_folder(folder: Path) -> tuple[Arrays, Arrays]:
       FileNotFoundError: one of the four is not there.
       ValueError: one is not what its name says.
     """
-    return tuple(
+    train, test = (
         _idx_pair(_find_idx(folder, part, "images", 3), _find_idx(folder, part, "labels", 1))
         for part in ("train", "t10k")
     )
+    return train, test
 
 
 def _find_idx(folder: Path, part: str, content: str, dimensions: int) -> Path:
@@ -79,7 +90,9 @@ def read_idx(file: Path) -> np.ndarray:
             shape = [int(size) for size in np.frombuffer(header[: len(header) // 4 * 4], ">u4")]
             size = math.prod(shape)
             if len(shape) < magic[3] or size > MAX_BYTES:
-                raise ValueError(f"{file} is cut short or damaged: its header gives the shape {shape}.")
+                raise ValueError(
+                    f"{file} is cut short or damaged: its header gives the shape {shape}."
+                )
             content = stream.read(size + 1)
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise ValueError(f"{file} is cut short or damaged: {error}.") from error
@@ -102,8 +115,6 @@ def read_npz(file: Path) -> tuple[Arrays, Arrays | None]:
         in need of pickle.
     """
     try:
-        if not file.is_file():
-            raise FileNotFoundError(f"there is no file {file}.")
         if not zipfile.is_zipfile(file):  # np.load would try other formats
             raise ValueError(f"{file} is not an npz file.")
         with np.load(file, allow_pickle=False) as arrays:
@@ -123,7 +134,9 @@ def _npz_pair(file: Path, arrays, image_key: str, label_key: str) -> Arrays:
             )
         size = arrays.zip.getinfo(f"{key}.npy").file_size
         if size > MAX_BYTES:
-            raise ValueError(f"{file}: {key!r} has {size} bytes, more than the limit of {MAX_BYTES}.")
+            raise ValueError(
+                f"{file}: {key!r} has {size} bytes, more than the limit of {MAX_BYTES}."
+            )
     images, labels = arrays[image_key], arrays[label_key]
     if not isinstance(images, np.ndarray) or not isinstance(labels, np.ndarray):
         raise ValueError(f"{file} is damaged: {image_key!r} or {label_key!r} is not an array.")

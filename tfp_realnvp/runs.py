@@ -139,7 +139,9 @@ class RunFolder:
             summary = str(error).strip().split("\n")[0]
             raise ValueError(f"{self.model} is damaged: {summary}") from error
         if not isinstance(model, ImageFlow):
-            raise ValueError(f"{self.model} holds a {type(model).__name__}, not a flow of this package.")
+            raise ValueError(
+                f"{self.model} holds a {type(model).__name__}, not a flow of this package."
+            )
         return model
 
     def write_history(self, rows: list[dict]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import threading
 import urllib.error
 import urllib.request
@@ -10,17 +11,17 @@ from pathlib import Path
 
 import numpy as np
 
-from tfp_realnvp.readers import Arrays
+from tfp_realnvp.readers import Arrays, unknown_source
 
-__all__ = ["read_tfds"]
+__all__ = ["check_tfds", "read_tfds"]
 
 NETWORK_SECONDS = 5  # how long to wait for a sign of the download server
 
 
-def read_tfds(
+def check_tfds(
     name: str, *, manual_dir: str | Path | None = None, data_dir: str | Path | None = None
-) -> tuple[Arrays, Arrays | None]:
-    """An image set of TensorFlow Datasets: ((images, labels) for training, the same for testing or None).
+) -> None:
+    """Find out in a few seconds whether an image set can be had.
 
     Args:
       name: as in the catalogue of TensorFlow Datasets.
@@ -31,23 +32,59 @@ def read_tfds(
       ValueError: an unknown set, or one that does not consist of labelled images of one size.
       OSError: the set is not prepared yet, and its files are neither in `manual_dir` nor within reach.
     """
+    builder = _builder(name, data_dir)
+    _keys(builder)
+    if builder.info.splits:
+        return
+    missing = {
+        url: info.filename
+        for url, info in (builder.url_infos or {}).items()
+        if manual_dir is None or not _is_file(Path(manual_dir) / info.filename, info.checksum)
+    }
+    if missing and not _reachable(next(iter(missing))):
+        raise OSError(
+            f"the data set {builder.name!r} is not prepared in {builder.data_dir}, its files "
+            f"({', '.join(missing.values())}) are not in {manual_dir or '--manual-dir (not given)'} with "
+            "the expected checksums, and the network is out of reach. Go on with one of: --manual-dir FOLDER "
+            "(a folder with these files); --dataset idx:FOLDER or npz:FILE (other files of yours); "
+            "--dataset digits (embedded)."
+        )
+
+
+def read_tfds(
+    name: str, *, manual_dir: str | Path | None = None, data_dir: str | Path | None = None
+) -> tuple[Arrays, Arrays | None]:
+    """Prepare, if need be, and read an image set that `check_tfds` found to be within reach.
+
+    Args:
+      name: as in `check_tfds`.
+      manual_dir: as in `check_tfds`.
+      data_dir: as in `check_tfds`.
+
+    Returns:
+      ((images, labels) for training, the same for testing, or None).
+    """
     import tensorflow_datasets as tfds  # noqa: PLC0415  (slow to import)
 
-    try:
-        builder = tfds.builder(name, data_dir=data_dir)
-    except tfds.core.registered.DatasetNotFoundError as error:
-        raise ValueError(
-            f"unknown data set {name!r}: expected digits, idx:FOLDER, npz:FILE, or the name of an image "
-            "set of TensorFlow Datasets (mnist, fashion_mnist, kmnist, cifar10 ...)."
-        ) from error
-    image_key, label_key = _keys(builder)
+    builder = _builder(name, data_dir)
     if not builder.info.splits:
-        _prepare(tfds, builder, manual_dir)
-    parts = [
-        _read(tfds, builder, part, image_key, label_key) if part in builder.info.splits else None
-        for part in ("train", "test")
-    ]
-    return parts[0], parts[1]
+        config = tfds.download.DownloadConfig(
+            manual_dir=None if manual_dir is None else Path(manual_dir), try_download_gcs=False
+        )
+        builder.download_and_prepare(download_config=config)
+    keys = _keys(builder)
+    test = _read(tfds, builder, "test", *keys) if "test" in builder.info.splits else None
+    return _read(tfds, builder, "train", *keys), test
+
+
+def _builder(name: str, data_dir: str | Path | None):
+    import tensorflow_datasets as tfds  # noqa: PLC0415  (slow to import)
+
+    logging.getLogger("absl").setLevel(logging.ERROR)  # it warns of its own deprecated parts
+    try:
+        return tfds.builder(name, data_dir=data_dir)
+    except tfds.core.registered.DatasetNotFoundError as error:
+        raise unknown_source(name) from error
 
 
 def _read(tfds, builder, part: str, image_key: str, label_key: str) -> Arrays:
@@ -70,28 +107,6 @@ def _keys(builder) -> tuple[str, str]:
     )
 
 
-def _prepare(tfds, builder, manual_dir: str | Path | None) -> None:
-    """Make the set's files ready for reading, from `manual_dir` or over the network."""
-    urls = builder.url_infos or {}
-    missing = {
-        url: info
-        for url, info in urls.items()
-        if manual_dir is None or not _is_file(Path(manual_dir) / info.filename, info.checksum)
-    }
-    if missing and not _reachable(next(iter(missing))):
-        names = ", ".join(info.filename for info in missing.values())
-        raise OSError(
-            f"the data set {builder.name!r} is not prepared in {builder.data_dir}, its files ({names}) are "
-            f"not in {manual_dir or '--manual-dir (not given)'} with the expected checksums, and the network "
-            "is out of reach. Go on with one of: --manual-dir FOLDER (a folder with these files); "
-            "--dataset idx:FOLDER or npz:FILE (other files of yours); --dataset digits (embedded)."
-        )
-    config = tfds.download.DownloadConfig(
-        manual_dir=None if manual_dir is None else Path(manual_dir), try_download_gcs=False
-    )
-    builder.download_and_prepare(download_config=config)
-
-
 def _is_file(file: Path, checksum: str) -> bool:
     if not file.is_file():
         return False
@@ -104,7 +119,6 @@ def _is_file(file: Path, checksum: str) -> bool:
 
 def _reachable(url: str) -> bool:
     """Whether the server of this address answers at all, within NETWORK_SECONDS."""
-
     answered = threading.Event()
 
     def ask():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import importlib.util
+import math
 import platform
 import sys
 import time
@@ -108,7 +109,9 @@ def training_batches(
     return (
         tf.data.Dataset.counter(first_epoch)
         .flat_map(batches_of_epoch)
-        .map(lambda index: tf.ensure_shape(tf.gather(pixels, index), [batch_size, *images.shape[1:]]))
+        .map(
+            lambda index: tf.ensure_shape(tf.gather(pixels, index), [batch_size, *images.shape[1:]])
+        )
         .prefetch(tf.data.AUTOTUNE)
     )
 
@@ -167,7 +170,7 @@ def train(
 def resume(
     run_dir: str | Path,
     *,
-    time_limit: float | None | str = "as before",
+    time_limit: float | None = None,
     tensorboard: bool = False,
     say: Callable[[str], None] = _say,
 ) -> dict:
@@ -175,7 +178,8 @@ def resume(
 
     Args:
       run_dir: its run folder.
-      time_limit: seconds for the whole run, what it used before included; None for no limit.
+      time_limit: seconds for the whole run, what it used before included; None leaves the limit as it
+        is, `math.inf` lifts it.
       tensorboard: write logs for TensorBoard, too.
       say: called with messages for the user.
 
@@ -191,9 +195,12 @@ def resume(
     run = RunFolder(run_dir)
     config = TrainingConfig.from_json(run.read_config())
     if run.is_finished():
-        raise ValueError(f"the run in {run.path} is finished; `tfp-realnvp train` starts a new one.")
-    if time_limit != "as before":
-        config = dataclasses.replace(config, time_limit=time_limit)
+        raise ValueError(
+            f"the run in {run.path} is finished; `tfp-realnvp train` starts a new one."
+        )
+    if time_limit is not None:
+        limit = None if math.isinf(time_limit) else time_limit
+        config = dataclasses.replace(config, time_limit=limit)
     _check_tensorboard(tensorboard)
     with run.locked():
         parts = load_parts(config)
@@ -221,9 +228,7 @@ def _build_flow(config: TrainingConfig, parts: Parts) -> ImageFlow:
         dtype=config.precision,
     )
     flow.compile(
-        keras.optimizers.Adam(
-            config.learning_rate, global_clipnorm=config.gradient_clip or None
-        )
+        keras.optimizers.Adam(config.learning_rate, global_clipnorm=config.gradient_clip or None)
     )
     return flow
 

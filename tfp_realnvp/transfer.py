@@ -6,13 +6,11 @@ import dataclasses
 
 import numpy as np
 import tensorflow as tf
-import tensorflow_probability as tfp
+from tensorflow_probability import bijectors as tfb
+from tensorflow_probability import distributions as tfd
 
 from tfp_realnvp import multinormal, preprocessing
 from tfp_realnvp.flows import ImageFlow
-
-tfb = tfp.bijectors
-tfd = tfp.distributions
 
 __all__ = ["LATENT_VARIANCE_FLOOR", "fit_latent", "fit_pixels", "sample_images"]
 

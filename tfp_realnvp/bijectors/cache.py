@@ -27,7 +27,9 @@ def once_per_pair(bijector, direction: str, value, compute: Callable[[], Any]):
     """
     cache = bijector._cache
     attributes = (
-        cache.forward_attributes(value) if direction == "forward" else cache.inverse_attributes(value)
+        cache.forward_attributes(value)
+        if direction == "forward"
+        else cache.inverse_attributes(value)
     )
     if "once" not in attributes:
         attributes["once"] = compute()

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import tensorflow as tf
-import tensorflow_probability as tfp
+from tensorflow_probability import bijectors as tfb
 
 from tfp_realnvp.bijectors.cache import once_per_pair
-
-tfb = tfp.bijectors
 
 __all__ = ["Coupling"]
 
