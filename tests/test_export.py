@@ -79,6 +79,7 @@ print(json.dumps(model.signatures["log_prob"](images=images)["log_prob"].numpy()
 """
 
 
+@pytest.mark.slow
 def test_in_a_process_without_this_package(flow, exported):
     arguments = [str(exported), json.dumps(IMAGES.tolist())]
     output = subprocess.run(

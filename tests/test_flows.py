@@ -106,7 +106,7 @@ def test_training_learns():
     images = np.concatenate([left, 2 * left], axis=2)[:, :, [0, 2, 1, 3]]
     flow = small(width=64)
     flow.compile(keras.optimizers.Adam(0.003))
-    history = flow.fit(images, epochs=12, batch_size=50, verbose=0).history["bits_per_dim"]
+    history = flow.fit(images, epochs=12, batch_size=100, verbose=0).history["bits_per_dim"]
     assert history[0] > 7 and history[-1] < 6.5
     assert flow.evaluate(images, verbose=0, return_dict=True)["bits_per_dim"] < 6.5
 
@@ -217,6 +217,7 @@ def test_distribution_is_fresh_after_a_weight_update(flow):
     assert np.all(before != flow.distribution.log_prob(points))
 
 
+@pytest.mark.slow
 def test_reloaded_in_another_process(flow, tmp_path):
     flow.save(tmp_path / "model.keras")
     np.save(tmp_path / "images.npy", IMAGES)
@@ -245,6 +246,7 @@ def test_config_is_complete():
     assert copy.conditioners[0].hidden[0].compute_dtype == "bfloat16"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("optimizer", ["sgd", "adamw", "rmsprop"])
 def test_in_a_users_own_script(optimizer, tmp_path):
     flow = small(dtype="mixed_bfloat16")

@@ -3,6 +3,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 import tfp_realnvp
 
 TOP = Path(__file__).parent.parent
@@ -14,6 +16,7 @@ def test_public_names_are_there_and_lazy():
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
+@pytest.mark.slow
 def test_readme_python_runs(tmp_path):
     """The Python of the README, as a user would paste it."""
     blocks = re.findall(r"```python\n(.*?)```", (TOP / "README.md").read_text(), re.DOTALL)

@@ -89,6 +89,7 @@ def _hold(path, held, release):
         release.wait(30)
 
 
+@pytest.mark.slow
 def test_in_use_by_another_process(tmp_path):
     context = multiprocessing.get_context("spawn")
     held, release = context.Event(), context.Event()

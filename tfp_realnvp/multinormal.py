@@ -61,8 +61,8 @@ def fit(
     Example:
       >>> points = np.array([[0.0, 1.0], [2.0, 1.0]])
       >>> gaussian = fit(points, variance_floor=0.01)
-      >>> gaussian.distribution.mean().numpy(), gaussian.distribution.variance().numpy()
-      (array([1., 1.], dtype=float32), array([2.  , 0.01], dtype=float32))
+      >>> gaussian.distribution.variance().numpy().round(3)
+      array([2.  , 0.01], dtype=float32)
       >>> gaussian.raised
       1
 

@@ -115,6 +115,8 @@ def read_npz(file: Path) -> tuple[Arrays, Arrays | None]:
         in need of pickle.
     """
     try:
+        if not file.is_file():
+            raise FileNotFoundError(f"there is no file {file}.")
         if not zipfile.is_zipfile(file):  # np.load would try other formats
             raise ValueError(f"{file} is not an npz file.")
         with np.load(file, allow_pickle=False) as arrays:

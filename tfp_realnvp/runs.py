@@ -177,14 +177,14 @@ class RunFolder:
             return 0
         latest = max(states)
         for name, model in models.items():
-            if model.optimizer is not None:
-                model.optimizer.build(model.trainable_variables)
+            if optimizer := getattr(model, "optimizer", None):
+                optimizer.build(model.trainable_variables)
             model.load_weights(latest / f"{name}.weights.h5")
         return int(latest.name)
 
     def is_finished(self) -> bool:
         """Whether the run came to its end; one that was stopped by its time limit can go on."""
-        return self.metrics.is_file() and not self._state.is_dir()
+        return self.metrics.is_file() and not json.loads(self.metrics.read_text())["can_go_on"]
 
     def finish(self) -> None:
         """Remove what only an unfinished run needs."""

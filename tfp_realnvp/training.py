@@ -365,6 +365,7 @@ class _Session:
         return {
             **scores,
             "ended_by": self._end(),
+            "can_go_on": self.budget.over,
             "epochs": len(rows),
             "best_epoch": self.recorder.best_epoch,
             "seconds": round(self.budget.elapsed(), 1),
