@@ -231,6 +231,18 @@ numpy.save(sys.argv[1] + "/log_prob.npy", flow.log_prob(numpy.load(sys.argv[1] +
     np.testing.assert_allclose(np.load(tmp_path / "log_prob.npy"), flow.log_prob(IMAGES), rtol=1e-6)
 
 
+def test_noise_goes_on_after_loading(flow, tmp_path):
+    """Every training step has noise of its own; a loaded model goes on where the saved one was."""
+    first, second = (flow(IMAGES, training=True).numpy() for _ in range(2))
+    assert np.all(first != second)
+    flow.save_weights(tmp_path / "flow.weights.h5")
+    loaded = RealNVP.from_config(flow.get_config())
+    loaded.load_weights(tmp_path / "flow.weights.h5")
+    np.testing.assert_allclose(
+        loaded(IMAGES, training=True), flow(IMAGES, training=True), rtol=1e-6
+    )
+
+
 def test_config_is_complete():
     options = {
         "levels": 17, "alpha": 0.02, "seed": 3, "couplings": 3, "depth": 2, "width": 9,

@@ -75,7 +75,6 @@ class ImageFlow(keras.Model, abc.ABC):
         self.levels = levels
         self.alpha = alpha
         self.seed = seed
-        self.noise_seed = keras.random.SeedGenerator(seed)
         self.center = self.add_weight(
             shape=image_shape, initializer="zeros", autocast=False, name="center"
         )
@@ -84,6 +83,10 @@ class ImageFlow(keras.Model, abc.ABC):
         )
         self.adapted = self.add_weight(
             shape=(), initializer="zeros", trainable=False, name="adapted"
+        )
+        # a weight, because Keras does not save the state of a SeedGenerator with the weights
+        self.noise_count = self.add_weight(
+            shape=(), initializer="zeros", dtype="int32", trainable=False, name="noise_count"
         )
         self.bits_per_dim_tracker = keras.metrics.Mean(name="bits_per_dim")
 
@@ -264,7 +267,12 @@ class ImageFlow(keras.Model, abc.ABC):
             return preprocessing.log_prob(
                 self.distribution, images, levels=self.levels, seed=preprocessing.to_seed(0)
             )
-        noise = keras.random.uniform(tf.shape(images), seed=self.noise_seed)
+        noise = tf.random.stateless_uniform(
+            tf.shape(images),
+            tf.stack([preprocessing.to_seed(self.seed)[0], self.noise_count.value]),
+            alg=preprocessing.ALGORITHM,
+        )
+        self.noise_count.assign_add(1)
         points = preprocessing.dequantize(images, noise, levels=self.levels)
         return self.distribution.log_prob(points) - self.dimensions * math.log(self.levels)
 
