@@ -53,7 +53,7 @@ def test_sample(call, run_dir, tmp_path):
     status, printed, _ = call(*arguments)
     assert status == 0 and json.loads(printed) == {"images": 12, "output": str(output)}
     first = np.asarray(Image.open(output))
-    assert first.shape == (17 * 7, 89 * 7)
+    assert first.shape == (17 * 14, 89 * 14)
     call(*arguments)
     np.testing.assert_array_equal(first, np.asarray(Image.open(output)))
 

@@ -219,6 +219,7 @@ class Recorder(keras.callbacks.Callback):
         self.patience = patience
         self.images_per_epoch = images_per_epoch
         self.warn = warn
+        self._compiled = False
         self._unwritten = False
         self._last_write = time.monotonic()
 
@@ -239,13 +240,19 @@ class Recorder(keras.callbacks.Callback):
         """Start the epoch's clock."""
         self._epoch_start, self._step_start = time.monotonic(), self.budget.step
 
+    def on_train_batch_end(self, batch, logs=None):
+        """Start the clock again after the first step, which holds the compilation."""
+        if not self._compiled:
+            self._compiled = True
+            self._epoch_start, self._step_start = time.monotonic(), self.budget.step
+
     def on_epoch_end(self, epoch, logs=None):
         """Evaluate and record the epoch; `logs` get the result for the callbacks after this one."""
         train_seconds = time.monotonic() - self._epoch_start
-        steps = self.budget.step - self._step_start
-        images = self.images_per_epoch * steps / self.params["steps"]
+        steps_per_epoch = self.params["steps"]
+        share = (self.budget.step - self._step_start) / steps_per_epoch
         logs["val_bits_per_dim"] = self.evaluate(self.average)
-        logs["images_per_second"] = images / train_seconds
+        logs["images_per_second"] = share * self.images_per_epoch / train_seconds
         self.rows.append(
             {
                 "epoch": epoch + 1,
@@ -262,7 +269,7 @@ class Recorder(keras.callbacks.Callback):
             self._unwritten = True
         if self.finished(epochs=math.inf):
             self.model.stop_training = True
-        whole = steps == self.params["steps"]
+        whole = self.budget.step % steps_per_epoch == 0
         if whole and time.monotonic() - self._last_write > STATE_SECONDS:
             try:
                 self.write_best()
@@ -300,7 +307,6 @@ class ShowProgress(keras.callbacks.Callback):
         self.budget = budget
         self.batch_size = batch_size
         self.console = Console(file=stream or sys.stderr, highlight=False)
-        self._last: dict = {}
 
     def on_train_begin(self, logs=None):
         """Show the bar."""

@@ -29,7 +29,7 @@ def sample(
     flow = RunFolder(run_dir).load_model()
     images = flow.sample(num, temperature=temperature, seed=seed).numpy()
     output = output or run_dir / "drawn.png"
-    plots.write_png(plots.grid(images, levels=flow.levels), output, scale=_scale(flow))
+    plots.write_png(plots.grid(images, levels=flow.levels), output, scale=plots.scale_for(images))
     return {"images": num, "output": str(output)}
 
 
@@ -129,8 +129,9 @@ def transfer_label(
         rows[title] = draw("latent_chosen", 10)
     folder = output_dir or run_dir / f"transfer_{label}"
     plots.write_png(plots.comparison(rows, levels=flow.levels), folder / "comparison.png")
-    drawn = plots.grid(draw("latent_chosen", num), levels=flow.levels)
-    plots.write_png(drawn, folder / "samples.png", scale=_scale(flow))
+    drawn = draw("latent_chosen", num)
+    grid = plots.grid(drawn, levels=flow.levels)
+    plots.write_png(grid, folder / "samples.png", scale=plots.scale_for(drawn))
     write_json(result, folder / "metrics.json")
     return {**result, "output_dir": str(folder)}
 
@@ -188,8 +189,3 @@ def _model_and_data(run_dir: Path) -> tuple[ImageFlow, datasets.Dataset]:
     flow = run.load_model()
     config = TrainingConfig.from_json(run.read_config())
     return flow, datasets.load(config.dataset, manual_dir=config.manual_dir)
-
-
-def _scale(flow: ImageFlow) -> int:
-    """So that ten images side by side are about 600 pixels wide."""
-    return max(1, 60 // flow.image_shape[1])

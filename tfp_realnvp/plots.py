@@ -13,7 +13,17 @@ from PIL import Image
 from tfp_realnvp.files import replacing
 from tfp_realnvp.flows import ImageFlow
 
-__all__ = ["comparison", "grid", "learning_curve", "morph", "morph_strip", "write_gif", "write_png"]
+__all__ = [
+    "comparison",
+    "grid",
+    "learning_curve",
+    "morph",
+    "morph_strip",
+    "scale_for",
+    "to_256_levels",
+    "write_gif",
+    "write_png",
+]
 
 
 def write_png(picture: np.ndarray | Figure, path: str | Path, *, scale: int = 1) -> None:
@@ -58,6 +68,11 @@ def grid(images: np.ndarray, *, columns: int = 10, levels: int = 256) -> np.ndar
         top, left = index // columns * (height + gap), index % columns * (width + gap)
         canvas[top : top + height, left : left + width] = image
     return canvas
+
+
+def scale_for(images: np.ndarray) -> int:
+    """The scale at which a grid of ten columns of these images is some 1,100 pixels wide."""
+    return max(1, 112 // images.shape[2])
 
 
 def to_256_levels(images: np.ndarray, levels: int) -> np.ndarray:

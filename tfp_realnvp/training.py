@@ -234,7 +234,7 @@ def _build_flow(config: TrainingConfig, parts: Parts) -> ImageFlow:
 
 
 def _in_float32(flow: ImageFlow) -> ImageFlow:
-    """A copy of a flow whose hidden layers are float32, too."""
+    """A copy of a flow that computes everything in float32."""
     copy = type(flow).from_config({**flow.get_config(), "dtype": "float32"})
     copy.set_weights(flow.get_weights())
     return copy
@@ -383,7 +383,8 @@ class _Session:
 
     def _draw(self):
         images = self.best.sample(40, seed=self.config.seed).numpy()
-        plots.write_png(plots.grid(images, levels=self.parts.levels), self.run.samples, scale=4)
+        grid = plots.grid(images, levels=self.parts.levels)
+        plots.write_png(grid, self.run.samples, scale=plots.scale_for(images))
         rows = self.recorder.rows
         if rows:
             history = {key: [row[key] for row in rows] for key in rows[0]}
