@@ -28,6 +28,7 @@ __all__ = [
 
 STATE_SECONDS = 30  # between two writings of what --resume needs
 WORTHWHILE = 0.001  # bits per dimension
+SHOW_SECONDS = 0.5  # between two movements of the bar
 CHECK_BATCHES = 50  # between two looks at the loss; each look waits for the device
 
 
@@ -322,23 +323,30 @@ class ShowProgress(keras.callbacks.Callback):
             "", total=1.0, epoch=1, epochs=self.epochs, numbers="starting (the first step is slow)"
         )
         self.bar.start()
-        self._began = time.monotonic(), self.budget.fraction()
+        self._start = None
 
     def on_epoch_begin(self, epoch, logs=None):
-        """Start the epoch's clock."""
-        self._start, self._batches = time.monotonic(), 0
+        """Show the number of the epoch."""
         self.bar.update(self.task, epoch=epoch + 1)
 
     def on_train_batch_end(self, batch, logs=None):
-        """Move the bar."""
-        self._batches += 1
-        if batch % CHECK_BATCHES == 0:
-            rate = self._batches * self.batch_size / (time.monotonic() - self._start)
+        """Move the bar, now and then: a look at the numbers waits for the device."""
+        now = time.monotonic()
+        if self._start is None:  # the first step holds the compilation
+            self._start = self._shown = now
+            self._first_step = self.budget.step
+        elif now - self._shown > SHOW_SECONDS:
+            self._shown = now
+            steps_per_second = (self.budget.step - self._first_step) / (now - self._start)
+            left = (self.budget.steps - self.budget.step) / steps_per_second
+            if self.budget.seconds is not None:
+                left = max(0.0, min(left, self.budget.seconds - self.budget.elapsed()))
             self.bar.update(
                 self.task,
                 completed=self.budget.fraction(),
                 numbers=f"loss {float(logs['loss']):.4f}, {float(logs['bits_per_dim']):.4f} bits/dim, "
-                f"{rate:,.0f} images/s, {self._left()} left",
+                f"{steps_per_second * self.batch_size:,.0f} images/s, "
+                f"{left // 60:.0f}:{left % 60:02.0f} left",
             )
 
     def on_epoch_end(self, epoch, logs=None):
@@ -349,13 +357,6 @@ class ShowProgress(keras.callbacks.Callback):
             f"{logs['images_per_second']:,.0f} images/s, {self.budget.elapsed():.0f} s",
             soft_wrap=True,
         )
-
-    def _left(self) -> str:
-        start, fraction_then = self._began
-        fraction = self.budget.fraction()
-        passed = time.monotonic() - start
-        left = passed * (1 - fraction) / max(fraction - fraction_then, 1e-9)
-        return f"{left // 60:.0f}:{left % 60:02.0f}"
 
     def close(self):
         """Take the bar away."""
