@@ -330,7 +330,7 @@ def _message(error: Exception) -> str:
 @contextlib.contextmanager
 def _quiet_start() -> Iterator[None]:
     """Import TensorFlow without the messages of its start, which no setting turns off."""
-    if "TF_CPP_MIN_LOG_LEVEL" in os.environ:  # somebody wants to see them
+    if os.environ.get("TF_CPP_MIN_LOG_LEVEL", "3") != "3":  # somebody wants to see them
         yield
         return
     os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
