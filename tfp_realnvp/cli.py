@@ -134,11 +134,11 @@ def train(
         time_limit=_seconds(time_limit),
         seed=seed,
     )
-    if not resume:
-        from tfp_realnvp import datasets  # noqa: PLC0415
-
-        datasets.check(config.dataset, manual_dir=config.manual_dir)
     with _quiet_start():
+        if not resume:
+            from tfp_realnvp import datasets  # noqa: PLC0415
+
+            datasets.check(config.dataset, manual_dir=config.manual_dir)
         from tfp_realnvp import training  # noqa: PLC0415
     if resume:
         _check_resume(context, config, run_dir)
