@@ -43,7 +43,8 @@ def test_png_is_whole_or_not_there(tmp_path, monkeypatch):
 def test_learning_curve_marks_the_best():
     history = {"epoch": [1, 2, 3], "bits_per_dim": [3, 2, 1.5], "val_bits_per_dim": [3.1, 2.2, 2.3]}
     figure = plots.learning_curve(history)
-    assert [text.get_text() for text in figure.axes[0].texts] == ["best: 2.200 after epoch 2"]
+    labels = [text.get_text() for text in figure.axes[0].get_legend().get_texts()]
+    assert labels == ["training", "validation", "best: 2.200 after epoch 2"]
     assert figure.axes[0].get_ylabel() == "bits per dimension"
 
 

@@ -115,14 +115,8 @@ def learning_curve(history: Mapping[str, Sequence[float]]) -> Figure:
     axes.plot(epochs, validation, label="validation")
     if np.any(np.isfinite(validation)):
         best = int(np.nanargmin(validation))
-        axes.plot(epochs[best], validation[best], "o", color="black")
-        axes.annotate(
-            f"best: {validation[best]:.3f} after epoch {epochs[best]:.0f}",
-            (epochs[best], validation[best]),
-            xytext=(0, -18),
-            textcoords="offset points",
-            ha="center",
-        )
+        label = f"best: {validation[best]:.3f} after epoch {epochs[best]:.0f}"
+        axes.plot(epochs[best], validation[best], "o", color="black", label=label)
         # the first epochs fall so far that nothing else would be seen
         known = np.concatenate([validation, np.asarray(history["bits_per_dim"])])
         known = known[np.isfinite(known)]
