@@ -2,7 +2,6 @@ import json
 import shutil
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -40,9 +39,7 @@ def test_help(call, command):
     "program", [["-m", "tfp_realnvp", "--help"], [str(TOP / "train.py"), "--help"]], ids=str
 )
 def test_help_does_not_wait_for_tensorflow(program):
-    start = time.monotonic()
     subprocess.run([sys.executable, *program], check=True, capture_output=True)
-    assert time.monotonic() - start < 5  # importing TensorFlow alone takes longer
     code = "import sys, tfp_realnvp.cli; sys.exit('tensorflow' in sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)
 
