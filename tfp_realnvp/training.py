@@ -49,7 +49,6 @@ class Parts:
       validation: those by which the best model is chosen.
       test: those of the test split with labels that are learned.
       held_out: those of the test split with labels that are held out; None if there are none.
-      unseen: those of the training split with labels that are held out; None if there are none.
       levels: number of grey levels.
     """
 
@@ -57,7 +56,6 @@ class Parts:
     validation: datasets.LabelledImages
     test: datasets.LabelledImages
     held_out: datasets.LabelledImages | None
-    unseen: datasets.LabelledImages | None
     levels: int
 
     @property
@@ -73,12 +71,12 @@ def load_parts(config: TrainingConfig) -> Parts:
       ValueError, OSError: as `datasets.load`; a held-out label that is not there.
     """
     data = datasets.load(config.dataset, manual_dir=config.manual_dir)
-    learned, test, held_out, unseen = data.train, data.test, None, None
+    learned, test, held_out = data.train, data.test, None
     if config.hold_out:
         learned, test = data.train.without(config.hold_out), data.test.without(config.hold_out)
-        held_out, unseen = data.test.only(config.hold_out), data.train.only(config.hold_out)
+        held_out = data.test.only(config.hold_out)
     train_part, validation = datasets.split(learned, fraction=config.validation)
-    return Parts(train_part, validation, test, held_out, unseen, data.levels)
+    return Parts(train_part, validation, test, held_out, data.levels)
 
 
 def training_batches(
