@@ -4,11 +4,12 @@ import bijector_checks as checks
 import numpy as np
 import pytest
 import tensorflow as tf
-from conftest import perturb
+from conftest import perturb, random_images
+from tensorflow_probability import bijectors as tfb
 
-from tfp_realnvp import RealNVP, preprocessing
-from tfp_realnvp.bijectors import Coupling
-from tfp_realnvp.conditioners import DenseConditioner
+from tfp_realnvp import MultiscaleRealNVP, RealNVP, masks, preprocessing
+from tfp_realnvp.bijectors import ActNorm, Coupling, Partial, Squeeze, ToneCurve
+from tfp_realnvp.conditioners import ConvResNet, DenseConditioner
 
 
 def coupling(size, split, parity, dtype="float64"):
@@ -21,15 +22,50 @@ def coupling(size, split, parity, dtype="float64"):
 def pixelwise_coupling():
     """Events of three axes: positions that the conditioner mixes, and channels that are cut."""
 
-    def conditioner(kept):
+    def conditioner(kept, context):
         neighbours = tf.roll(kept, 1, axis=-2)
         return neighbours + kept, tf.tanh(kept - neighbours)
 
     return Coupling(conditioner, split=2, parity=1, event_ndims=3)
 
 
-def whole_flow(image_shape):
-    return perturb(RealNVP(image_shape, width=8, depth=3, alpha=0.05), 0.3).bijector
+def convolutional_coupling():
+    conditioner = ConvResNet(2, channels=4, blocks=1, activation="tanh", dtype="float64")
+    conditioner.build((None, 2, 3, 2))
+    return Coupling(perturb(conditioner, 0.5), split=2, parity=1, event_ndims=3)
+
+
+def partial():
+    """A chain within, so that its cache is at work."""
+    inner = [tfb.Shift(tf.constant([0.5, -1.0], tf.float64)), coupling(2, 1, 0), Squeeze()]
+    inner = [tfb.Invert(Squeeze()), coupling(8, 4, 1), Squeeze(), *inner[:2]]
+    return Partial(tfb.Chain(inner), channels=2)
+
+
+def actnorm(shape):
+    random = np.random.default_rng(2)
+    return ActNorm(random.standard_normal(shape), random.standard_normal(shape))
+
+
+def tone_curve():
+    random = np.random.default_rng(3)
+    steps = random.uniform(0.1, 0.6, (2, 7))
+    x, y = np.cumsum(steps, axis=1) - 1.5
+    return ToneCurve(x, y, random.uniform(0.3, 2, 7))
+
+
+def whole_flow(constructor, image_shape, **options):
+    flow = constructor(image_shape, levels=3, alpha=0.05, **options)
+    flow.adapt(random_images(100, image_shape, levels=3))
+    return perturb(flow, 0.1).bijector
+
+
+def dense_flow(image_shape):
+    return whole_flow(RealNVP, image_shape, width=8, depth=3)
+
+
+def multiscale_flow(image_shape, scales):
+    return whole_flow(MultiscaleRealNVP, image_shape, scales=scales, channels=4, blocks=1)
 
 
 # name: (constructor, event shape, dtype, tolerance)
@@ -39,9 +75,17 @@ BIJECTORS = {
     "coupling, uneven split": (lambda: coupling(5, 3, 1), (5,), "float64", 1e-10),
     "coupling, three axes": (pixelwise_coupling, (2, 3, 4), "float64", 1e-10),
     "logit": (lambda: preprocessing.logit(0.05), (3,), "float32", 1e-4),
-    "RealNVP 1x2": (lambda: whole_flow((1, 2, 1)), (1, 2, 1), "float32", 1e-4),
-    "RealNVP 3x3x2": (lambda: whole_flow((3, 3, 2)), (3, 3, 2), "float32", 3e-4),
-    "RealNVP 4x4": (lambda: whole_flow((4, 4, 1)), (4, 4, 1), "float32", 3e-4),
+    "coupling, convolutions": (convolutional_coupling, (2, 3, 4), "float64", 1e-10),
+    "squeeze": (Squeeze, (4, 2, 3), "float64", 1e-10),
+    "squeeze, inverted": (lambda: tfb.Invert(Squeeze()), (2, 1, 8), "float64", 1e-10),
+    "partial": (partial, (2, 2, 3), "float64", 1e-10),
+    "actnorm, channels": (lambda: actnorm(3), (2, 2, 3), "float64", 1e-10),
+    "actnorm, whole images": (lambda: actnorm((2, 2, 3)), (2, 2, 3), "float64", 1e-10),
+    "tone curve": (tone_curve, (7,), "float64", 1e-9),
+    "RealNVP 1x2": (lambda: dense_flow((1, 2, 1)), (1, 2, 1), "float32", 1e-3),
+    "RealNVP 3x3x2": (lambda: dense_flow((3, 3, 2)), (3, 3, 2), "float32", 1e-3),
+    "MultiscaleRealNVP 2x2": (lambda: multiscale_flow((2, 2, 1), 1), (2, 2, 1), "float32", 1e-3),
+    "MultiscaleRealNVP 4x4x2": (lambda: multiscale_flow((4, 4, 2), 2), (4, 4, 2), "float32", 1e-3),
 }
 
 
@@ -85,7 +129,7 @@ def test_checks_can_fail():
     class ForgetsShift(Coupling):
         def _inverse(self, y):
             kept, other = self._parts(y)
-            _, log_scale = self._conditioner(kept)
+            _, log_scale = self._conditioner(kept, None)
             return self._join(kept, other * tf.exp(-log_scale))
 
     class WrongLogDet(Coupling):
@@ -102,9 +146,51 @@ def test_checks_can_fail():
 
 def test_coupling_formula():
     """Golden numbers from the formula."""
-    bijector = Coupling(lambda kept: (kept, tf.math.log(kept)), split=1, parity=0)
+    bijector = Coupling(lambda kept, context: (kept, tf.math.log(kept)), split=1, parity=0)
     np.testing.assert_allclose(bijector.forward([[2.0, 5.0]]), [[2.0, 5.0 * 2 + 2]], rtol=1e-6)
     np.testing.assert_allclose(bijector.inverse([[2.0, 12.0]]), [[2.0, 5.0]], rtol=1e-6)
     np.testing.assert_allclose(
         bijector.forward_log_det_jacobian([[2.0, 5.0]]), [np.log(2)], rtol=1e-6
     )
+
+
+def test_squeeze_puts_a_colour_of_the_checkerboard_first():
+    image = masks.checkerboard((4, 6, 2)).astype(np.float32)
+    squeezed = Squeeze().forward(image).numpy()
+    assert squeezed.shape == (2, 3, 8)
+    assert np.all(squeezed[..., :4] == 1) and np.all(squeezed[..., 4:] == 0)
+
+
+def test_tone_curve_is_the_spline_of_tfp():
+    """Where both can do it: the same end points, and slopes of 1 there."""
+    random = np.random.default_rng(0)
+    widths, heights = random.dirichlet(np.ones(6), size=2) * 4
+    slopes = random.uniform(0.3, 3, 5)
+    expected = tfb.RationalQuadraticSpline(widths, heights, slopes, range_min=-2.0)
+    knots = [np.concatenate([[-2], np.cumsum(steps) - 2]) for steps in (widths, heights)]
+    received = ToneCurve(*knots, np.concatenate([[1], slopes, [1]]))
+    x = tf.constant(np.linspace(-3, 3, 200))
+    np.testing.assert_allclose(received.forward(x), expected.forward(x), atol=1e-12)
+    np.testing.assert_allclose(received.inverse(x), expected.inverse(x), atol=1e-12)
+    np.testing.assert_allclose(
+        received.forward_log_det_jacobian(x), expected.forward_log_det_jacobian(x), atol=1e-12
+    )
+
+
+def test_partial_evaluates_once():
+    """Inner couplings, too: the tensors within are the same in each call of a pair."""
+    calls = []
+
+    def conditioner(kept, context):
+        calls.append(1)
+        return kept, 0.1 * kept
+
+    inner = tfb.Chain(
+        [Coupling(conditioner, split=1, parity=step, event_ndims=3) for step in (0, 1)]
+    )
+    bijector = Partial(inner, channels=2)
+    x = tf.ones([5, 1, 1, 4])
+    y = bijector.forward(x)
+    bijector.forward_log_det_jacobian(x)
+    bijector.inverse_log_det_jacobian(y)
+    assert len(calls) == 2

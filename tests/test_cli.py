@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tfp_realnvp import cli, datasets
+from tfp_realnvp import cli, datasets, plots
+from tfp_realnvp.cli import options
+from tfp_realnvp.config import FLOWS, TrainingConfig
 from tfp_realnvp.runs import RunFolder
 
 TOP = Path(__file__).parent.parent
@@ -94,6 +96,19 @@ def test_transfer(call, run_dir, tmp_path):
     }  # fmt: skip
 
 
+def test_transfer_from_png_files(call, run_dir, tmp_path):
+    shots = datasets.load("digits").test.only([9]).images[:5]
+    for index, image in enumerate(plots.to_256_levels(shots, 17)):
+        plots.write_png(image, tmp_path / "shots" / f"{index}.png")
+    status, printed, _ = call(
+        "transfer", run_dir, "--shots-dir", tmp_path / "shots", "--output-dir", tmp_path / "more"
+    )
+    assert status == 0 and "drew from 5 shots" in printed
+    assert {path.name for path in (tmp_path / "more").iterdir()} == {
+        "comparison.png", "samples.png", "metrics.json"
+    }  # fmt: skip
+
+
 def test_morph(call, run_dir, tmp_path):
     status, printed, _ = call(
         "morph", run_dir, "--from-label", 2, "--to-label", 8, "--output", tmp_path / "m.gif"
@@ -110,13 +125,56 @@ def test_export(call, run_dir, tmp_path):
         assert status == 0
         assert json.loads(printed) == {"output": str(tmp_path / "digits" / version)}
         assert (tmp_path / "digits" / version / "saved_model.pb").is_file()
+    names = {path.name for path in (tmp_path / "digits").iterdir()}
+    assert names == {"1", "2", "config.json", "history.csv", "metrics.json", "model.keras"}
+    pictures = [tmp_path / "from_run.png", tmp_path / "from_export.png"]
+    for folder, picture in zip((run_dir, tmp_path / "digits"), pictures, strict=True):
+        assert call("sample", folder, "--output", picture)[0] == 0
+    assert pictures[0].read_bytes() == pictures[1].read_bytes()
+
+
+def test_export_replaces_no_other_run(call, run_dir, tmp_path):
+    other = RunFolder(shutil.copytree(run_dir, tmp_path / "other"))
+    before = other.model.read_bytes()
+    status, _, errors = call("export", run_dir, other.path)
+    assert status == 2 and "is the folder of another run" in errors
+    assert other.model.read_bytes() == before and not (other.path / "1").exists()
+    assert call("export", other.path, other.path)[0] == 0
+    assert (other.path / "1" / "saved_model.pb").is_file()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("flow", FLOWS)
+def test_conditional(call, tmp_path, flow):
+    """Trained with labels: images of a label, and labels recognized."""
+    run = tmp_path / "run"
+    size = {"realnvp": ("--width", 64), "multiscale": ("--channels", 16, "--blocks", 1)}[flow]
+    status, printed, _ = call(
+        "train", "--flow", flow, *size, "--conditional", "--hold-out", 9, "--epochs", 12,
+        "--run-dir", run, "--json",
+    )  # fmt: skip
+    assert status == 0
+    metrics = json.loads(printed)
+    assert metrics["held_out"]["bits_per_dim"] > 0
+    _, printed, _ = call("score", run, "--labels", "0-8", "--json")
+    scores = json.loads(printed)
+    assert scores["accuracy"] > 0.3  # a ninth by chance; so short a training gives no more
+    # log p(image) is less than log p(image | its label), and more than a ninth of it
+    gain = scores["log_prob"] - metrics["test"]["log_prob"]
+    assert -np.log(9) - 1e-3 < gain < 0
+    drawn = tmp_path / "threes.png"
+    assert call("sample", run, "--labels", "3", "--num", 10, "--output", drawn)[0] == 0
+    assert drawn.is_file()
+    status, _, errors = call("transfer", run)
+    assert status == 2 and "class-conditional" in errors
 
 
 def test_resume_takes_no_other_options(call, run_dir, tmp_path):
     run = RunFolder(shutil.copytree(run_dir, tmp_path / "run"))
     run.metrics.unlink()
-    status, _, errors = call("train", "--resume", "--run-dir", run.path, "--width", 64)
-    assert status == 2 and "was started with --width 32, not 64" in errors
+    status, _, errors = call("train", "--resume", "--run-dir", run.path, "--couplings", 64)
+    couplings = TrainingConfig.from_json(run.read_config()).couplings
+    assert status == 2 and f"was started with --couplings {couplings}, not 64" in errors
 
 
 @pytest.mark.parametrize(
@@ -124,7 +182,10 @@ def test_resume_takes_no_other_options(call, run_dir, tmp_path):
     [
         (["train", "--epochs", "0"], "epochs must be an integer of at least 1, received 0"),
         (["train", "--epochs", "many"], "--epochs"),
-        (["train", "--width", "-3"], "width must be"),
+        (["train", "--channels", "-3"], "channels must be"),
+        (["train", "--width", "64"], "width is no option of the flow multiscale, which has scales"),
+        (["train", "--flow", "glow"], "glow"),
+        (["train", "--dequantization", "none"], "none"),
         (["train", "--time-limit", "soon"], "a duration such as 90s, 10m, 1h30m or none, received 'soon'"),
         (["train", "--time-limit", "0s"], "time_limit must be a number above 0"),
         (["train", "--precision", "float8"], "float8"),
@@ -134,6 +195,7 @@ def test_resume_takes_no_other_options(call, run_dir, tmp_path):
         (["train", "--resume"], "not a run folder"),
         (["sample", "nowhere"], "nowhere is not a run folder"),
         (["sample", "RUN", "--num", "0"], "`n` must be at least 1, received 0"),
+        (["sample", "RUN", "--labels", "3"], "this flow knows no labels"),
         (["sample", "RUN", "--temperature", "0"], "`temperature` must be above 0"),
         (["sample", "RUN", "--output", "/proc/nowhere/a.png"], "/proc/nowhere"),
         (["score", "RUN", "--labels", "a-b"], "labels such as 9, 0-8"),
@@ -141,6 +203,7 @@ def test_resume_takes_no_other_options(call, run_dir, tmp_path):
         (["transfer", "RUN", "--label", "11"], "label 11 is not there"),
         (["transfer", "RUN", "--shots", "1"], "at least 2 shots"),
         (["transfer", "RUN", "--shots", "5000"], "5000 shots of label 9 were asked for, but there are"),
+        (["transfer", "RUN", "--shots-dir", "nowhere"], "no PNG files (NAME.png) in nowhere"),
         (["transfer", "RUN", "--covariance", "round"], "round"),
         (["transfer", "RUN", "--intrinsic-dimension", "3"], "'full' alone"),
         (["morph", "RUN", "--to-label", "11"], "label 11 is not there"),
@@ -148,8 +211,9 @@ def test_resume_takes_no_other_options(call, run_dir, tmp_path):
         (["export", "RUN", "/proc/nowhere"], "/proc/nowhere"),
         (["nonsense"], "nonsense"),
     ],
-    ids=" ".join,
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )  # fmt: skip
+@pytest.mark.parametrize("tiny_config", ["multiscale"], indirect=True)  # the command line is one
 def test_bad_input_is_one_line_and_status_2(call, run_dir, tmp_path, monkeypatch, arguments, words):
     monkeypatch.chdir(tmp_path)
     status, output, errors = call(*[str(run_dir) if word == "RUN" else word for word in arguments])
@@ -167,9 +231,9 @@ def test_debug_shows_where(run_dir):
     ("text", "seconds"), [("90s", 90), ("10m", 600), ("1h30m", 5400), ("45", 45), ("none", None)]
 )
 def test_durations(text, seconds):
-    assert cli._seconds(text) == seconds
+    assert options.seconds(text) == seconds
 
 
 def test_labels():
-    assert cli._labels("0,2,4-6") == [0, 2, 4, 5, 6]
-    assert cli._labels(None) == []
+    assert options.label_list("0,2,4-6") == [0, 2, 4, 5, 6]
+    assert options.label_list(None) == []

@@ -1,9 +1,10 @@
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from conftest import perturb
 
-from tfp_realnvp.conditioners import DenseConditioner, ShiftAndLogScale
+from tfp_realnvp.conditioners import ConvResNet, DenseConditioner, ShiftAndLogScale
 
 
 def built(**options):
@@ -12,9 +13,66 @@ def built(**options):
     return conditioner
 
 
-def test_starts_as_the_identity():
-    shift, log_scale = built()(np.ones((2, 5), np.float32))
+def convolutional(**options):
+    conditioner = ConvResNet(3, channels=8, **options)
+    conditioner.build((None, 4, 6, 2))
+    return conditioner
+
+
+CASES = {
+    "dense": (built, (2, 5)),
+    "convolutional": (convolutional, (2, 4, 6, 2)),
+    "convolutional, gated": (lambda **options: convolutional(gated=True, **options), (2, 4, 6, 2)),
+}
+
+
+@pytest.fixture(params=CASES)
+def case(request):
+    """(constructor, shape of what is kept) of each kind of conditioner."""
+    return CASES[request.param]
+
+
+def test_starts_as_the_identity(case):
+    make, shape = case
+    shift, log_scale = make()(np.ones(shape, np.float32))
+    assert shift.shape == log_scale.shape == (*shape[:-1], 3)
     assert not np.any(shift) and not np.any(log_scale)
+
+
+def test_context_matters(case):
+    make, shape = case
+    conditioner = perturb(make(context=2), 0.3)
+    kept = np.ones(shape, np.float32)
+    shift, _ = conditioner(kept, np.array([[1, 0], [0, 1]], np.float32))
+    assert np.abs(shift[0] - shift[1]).max() > 1e-3
+    same, _ = conditioner(kept, np.array([[1, 0], [1, 0]], np.float32))
+    np.testing.assert_allclose(same[0], same[1], rtol=1e-6)
+
+
+def test_every_weight_gets_a_gradient(case):
+    make, shape = case
+    conditioner = perturb(make(context=2), 0.3)
+    random = np.random.default_rng(0)
+    kept, context = random.standard_normal(shape), random.standard_normal((2, 2))
+    with tf.GradientTape() as tape:
+        parameters = conditioner(kept.astype(np.float32), context.astype(np.float32))
+        loss = tf.reduce_sum(tf.concat(parameters, axis=-1) ** 2)
+    gradients = tape.gradient(loss, [weight.value for weight in conditioner.trainable_weights])
+    for weight, gradient in zip(conditioner.trainable_weights, gradients, strict=True):
+        assert gradient is not None and np.any(gradient), weight.path
+
+
+def test_positions_see_their_neighbours_alone():
+    """Without blocks a conditioner sees 3x3 positions; a block adds two rings."""
+    for blocks, reach in ((0, 1), (1, 3)):
+        conditioner = ConvResNet(1, channels=8, blocks=blocks, activation="tanh")
+        conditioner.build((None, 9, 9, 1))
+        perturb(conditioner, 0.3)
+        kept = np.zeros((2, 9, 9, 1), np.float32)
+        kept[1, 4, 4] = 1
+        shift, _ = conditioner(kept)
+        rows, _ = np.nonzero(np.abs(shift[1] - shift[0])[..., 0] > 1e-7)
+        assert rows.min() == 4 - reach and rows.max() == 4 + reach
 
 
 def test_log_scale_is_bounded():
@@ -63,7 +121,14 @@ def test_half_precision_stays_inside():
     assert shift.dtype == log_scale.dtype == np.float32
 
 
-@pytest.mark.parametrize("layer", [built(depth=3, activation="gelu", seed=4), ShiftAndLogScale(3)])
+@pytest.mark.parametrize(
+    "layer",
+    [
+        built(depth=3, activation="gelu", context=2, seed=4),
+        convolutional(blocks=1, activation="gelu", gated=True, context=2, seed=4),
+        ShiftAndLogScale(3),
+    ],
+)
 def test_config_is_complete(layer):
     copy = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(layer))
     assert copy.get_config() == layer.get_config()

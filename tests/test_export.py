@@ -6,17 +6,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tensorflow as tf
-from conftest import perturb, random_images
+from conftest import FLOWS, perturb, random_images
 
-from tfp_realnvp import RealNVP
 from tfp_realnvp.export import export
 
 IMAGES = random_images(5, (4, 4, 1), levels=17)
 
 
-@pytest.fixture(scope="module")
-def flow():
-    return perturb(RealNVP((4, 4, 1), width=16, depth=3, levels=17))
+@pytest.fixture(scope="module", params=FLOWS)
+def flow(request):
+    flow = FLOWS[request.param](levels=17)
+    flow.adapt(random_images(1000, (4, 4, 1), levels=17))
+    return perturb(flow)
 
 
 @pytest.fixture(scope="module")

@@ -1,46 +1,35 @@
 import subprocess
 import sys
+from pathlib import Path
 
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from conftest import perturb, random_images
+from conftest import FLOWS, perturb, random_images
 from tensorflow_probability import bijectors as tfb
 from tensorflow_probability import distributions as tfd
 
-from tfp_realnvp import RealNVP, preprocessing
-from tfp_realnvp.conditioners import DenseConditioner
+from tfp_realnvp import MultiscaleRealNVP, RealNVP, preprocessing
+from tfp_realnvp.conditioners import ShiftAndLogScale
 
 IMAGES = random_images(6, (4, 4, 1))
 
 
-def small(image_shape=(4, 4, 1), **options):
-    return RealNVP(image_shape, **{"width": 16, "depth": 3, **options})
-
-
-def test_density_integrates_to_one():
-    """Over the unit square and the margin that the logit adds: any wrong log-determinant shows."""
-    flow = perturb(small((1, 2, 1), alpha=0.1), 0.3)
-    margin = 0.1 / 0.8
-    edges = np.linspace(-margin, 1 + margin, 801)
-    middles = ((edges[:-1] + edges[1:]) / 2).astype(np.float32)
-    first, second = np.meshgrid(middles, middles)
-    points = np.stack([first, second], axis=-1).reshape(-1, 1, 2, 1)
-    density = np.exp(flow.distribution.log_prob(points).numpy().astype(np.float64))
-    assert np.sum(density) * (edges[1] - edges[0]) ** 2 == pytest.approx(1.0, abs=2e-3)
-
-
-def test_probabilities_of_all_images_sum_to_one():
-    """Two pixels of three levels: nine images. Many draws of the noise give each one's probability."""
-    flow = perturb(small((1, 2, 1), levels=3, alpha=0.01), 0.3)
-    images = (
-        np.stack(np.meshgrid(*[np.arange(3)] * 2), axis=-1).reshape(9, 1, 2, 1).astype(np.uint8)
+def test_density_integrates_to_one(small):
+    """By importance sampling from the density of a new flow, whose integral test_normalization.py checks."""
+    flow = small((2, 2, 1), levels=2)
+    flow.adapt(random_images(1000, (2, 2, 1), levels=2))
+    distribution = tfd.TransformedDistribution(
+        flow.distribution.distribution, tfb.Chain(flow.normalization.bijectors)
     )
-    draws = [flow.log_prob(images, seed=seed).numpy() for seed in range(400)]
-    total = np.exp(draws).mean(axis=0).sum()
-    # what is missing is the little that the logit puts outside the unit square
-    assert total == pytest.approx(1.0, abs=0.06)
+    points = distribution.sample(100_000, seed=[1, 2])
+    log_probs = distribution.log_prob(points)
+    for layer in conditioners(flow):
+        perturb(layer, 0.1)
+    ratios = np.exp(flow.distribution.log_prob(points) - log_probs)
+    assert np.std(ratios) > 0.2
+    assert np.mean(ratios) == pytest.approx(1.0, abs=5 * np.std(ratios) / np.sqrt(len(ratios)))
 
 
 def test_cached_log_prob_is_the_uncached_one(flow):
@@ -56,11 +45,15 @@ def test_cached_log_prob_is_the_uncached_one(flow):
 def evaluations(monkeypatch):
     """Counts the evaluations of conditioners."""
     count = []
-    call = DenseConditioner.call
+    call = ShiftAndLogScale.call
     monkeypatch.setattr(
-        DenseConditioner, "call", lambda self, kept: count.append(1) or call(self, kept)
+        ShiftAndLogScale, "call", lambda self, features: count.append(1) or call(self, features)
     )
     return count
+
+
+def conditioners(flow):
+    return [layer for layer in flow._flatten_layers() if isinstance(layer, ShiftAndLogScale)]
 
 
 def test_one_evaluation_per_coupling(flow, evaluations):
@@ -73,21 +66,22 @@ def test_one_evaluation_per_coupling(flow, evaluations):
     for name, use in uses.items():
         evaluations.clear()
         use()
-        assert len(evaluations) == flow.couplings, name
+        assert len(evaluations) == len(conditioners(flow)) > 1, name
 
 
 def test_gradient_needs_no_further_evaluation(flow, evaluations):
     with tf.GradientTape() as tape:
         loss = tf.reduce_mean(flow(IMAGES, training=True))
     gradients = tape.gradient(loss, flow.trainable_weights)
-    assert len(evaluations) == flow.couplings
+    assert len(evaluations) == len(conditioners(flow))
     assert all(gradient is not None for gradient in gradients)
 
 
-def test_keras_owns_every_variable():
+def test_keras_owns_every_variable(small):
     flow = small()
-    # a conditioner of depth 3 has 3 kernels, 3 biases, a bound; the normalization has 2 weights
-    assert len(flow.trainable_weights) == 4 * 7 + 2
+    # a conditioner has 3 or 4 kernels, 3 biases, a bound; the normalization has 4 weights
+    each = {"RealNVP": 7, "MultiscaleRealNVP": 8}[type(flow).__name__]
+    assert len(flow.trainable_weights) == 4 * each + 4
     assert flow.count_params() == sum(int(np.prod(weight.shape)) for weight in flow.weights)
 
 
@@ -100,11 +94,11 @@ def test_one_step_changes_every_trainable_weight(flow):
         assert np.any(weight.numpy() != old), weight.path
 
 
-def test_training_learns():
+def test_training_learns(small):
     """Pixels in pairs, one the other's double: knowing one saves most of the other's bits."""
     left = random_images(1000, (4, 2, 1), levels=128)
     images = np.concatenate([left, 2 * left], axis=2)[:, :, [0, 2, 1, 3]]
-    flow = small(width=64)
+    flow = small()
     flow.compile(keras.optimizers.Adam(0.003))
     history = flow.fit(images, epochs=12, batch_size=100, verbose=0).history["bits_per_dim"]
     assert history[0] > 7 and history[-1] < 6.5
@@ -121,26 +115,25 @@ def test_loss_is_nats_per_dimension_and_evaluation_is_repeatable(flow):
     np.testing.assert_allclose(flow.predict(IMAGES, verbose=0), flow.log_prob(IMAGES), rtol=1e-5)
 
 
-def test_adapt_normalizes_the_logits():
-    images = random_images(3000, (4, 4, 1)) // 4
-    flow = small()
+def test_adapt_normalizes(small):
+    images = random_images(3000, (4, 4, 3)) // 4
+    images[..., 1] += 100
+    flow = small((4, 4, 3))
     flow.adapt(images)
-    latents = flow.encode(
-        images, seed=1
-    ).numpy()  # a new flow is the identity behind the normalization
-    np.testing.assert_allclose(latents.mean(axis=0), 0, atol=0.1)
-    np.testing.assert_allclose(latents.std(axis=0), 1, atol=0.1)
+    latents = flow.encode(images, seed=1).numpy()  # a new flow's couplings are the identity
+    np.testing.assert_allclose(latents.mean(axis=(0, 1, 2)), 0, atol=0.05)
+    np.testing.assert_allclose(latents.std(axis=(0, 1, 2)), 1, atol=0.05)
 
 
-def test_fit_adapts_once_and_takes_datasets():
+def test_fit_adapts_once_and_takes_datasets(small):
     flow = small()
     flow.compile(keras.optimizers.SGD(0.0))
     batches = tf.data.Dataset.from_tensor_slices(random_images(64, (4, 4, 1))).batch(16)
     flow.fit(batches, shuffle=False, verbose=0)
-    center = flow.center.numpy()
+    center = flow.normalization.center.numpy()
     assert np.any(center)
     flow.fit(np.zeros((16, 4, 4, 1), np.uint8), verbose=0)
-    np.testing.assert_array_equal(center, flow.center.numpy())
+    np.testing.assert_array_equal(center, flow.normalization.center.numpy())
 
 
 def test_encode_and_decode(flow):
@@ -173,23 +166,32 @@ def test_sampled_images_score_like_the_entropy(flow):
     assert own > np.mean(flow.log_prob(random_images(300, (4, 4, 1)))) + 1
 
 
-@pytest.mark.parametrize("image_shape", [(1, 2, 1), (5, 3, 1), (4, 4, 3), (28, 28, 1)])
-def test_any_image_shape(image_shape):
+@pytest.mark.parametrize("image_shape", [(8, 8, 1), (28, 28, 1), (32, 32, 3), (12, 4, 2)])
+def test_any_image_shape(small, image_shape):
     flow = perturb(small(image_shape), 0.02)
     images = random_images(3, image_shape)
     assert flow.log_prob(images).shape == (3,)
     np.testing.assert_array_equal(flow.decode(flow.encode(images)), images)
 
 
-def test_new_flow_is_the_dequantized_logistic():
-    """With identity couplings the density is that of the logit of a standard normal: by formula."""
-    flow = small((1, 2, 1), alpha=0.05)
-    point = np.float32(0.3)
-    inner = 0.05 + 0.9 * point
-    x = np.log(inner / (1 - inner))
-    one = -0.5 * x**2 - 0.5 * np.log(2 * np.pi) + np.log(0.9 / (inner * (1 - inner)))
-    received = flow.distribution.log_prob(np.full((1, 1, 2, 1), point))
-    np.testing.assert_allclose(received, [2 * one], rtol=1e-5)
+@pytest.mark.parametrize("image_shape", [(1, 2, 1), (5, 3, 1)])
+def test_dense_conditioners_take_odd_shapes(image_shape):
+    flow = perturb(FLOWS["realnvp"](image_shape), 0.02)
+    images = random_images(3, image_shape)
+    assert flow.log_prob(images).shape == (3,)
+    np.testing.assert_array_equal(flow.decode(flow.encode(images)), images)
+
+
+def test_new_flow_is_its_normalization(small):
+    """With identity couplings the density is that of a standard normal behind the curve and the logit."""
+    flow = small((2, 2, 1), alpha=0.05)
+    points = np.random.default_rng(0).uniform(size=(5, 2, 2, 1)).astype(np.float32)
+    x, log_det = points, 0.0
+    for bijector in flow.normalization.bijectors:
+        log_det += bijector.inverse_log_det_jacobian(x, event_ndims=3).numpy()
+        x = bijector.inverse(x).numpy()
+    expected = log_det + np.sum(-0.5 * x**2 - 0.5 * np.log(2 * np.pi), axis=(1, 2, 3))
+    np.testing.assert_allclose(flow.distribution.log_prob(points), expected, rtol=1e-5)
 
 
 def test_is_a_tfp_distribution_like_any_other(flow):
@@ -207,7 +209,7 @@ def test_is_a_tfp_distribution_like_any_other(flow):
     np.testing.assert_allclose(chain.forward(chain.inverse(points)), points, atol=1e-5)
     with tf.GradientTape() as tape:
         loss = -tf.reduce_mean(mixture.log_prob(points))
-    assert tape.gradient(loss, flow.conditioners[0].trainable_weights[0]) is not None
+    assert tape.gradient(loss, conditioners(flow)[0].trainable_weights[0]) is not None
 
 
 def test_distribution_is_fresh_after_a_weight_update(flow):
@@ -231,36 +233,73 @@ numpy.save(sys.argv[1] + "/log_prob.npy", flow.log_prob(numpy.load(sys.argv[1] +
     np.testing.assert_allclose(np.load(tmp_path / "log_prob.npy"), flow.log_prob(IMAGES), rtol=1e-6)
 
 
+ON_TWO_DEVICES = """
+import sys
+import tensorflow as tf
+[cpu, *_] = tf.config.list_physical_devices("CPU")
+tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+sys.path.insert(0, sys.argv[1])
+import keras, numpy
+from conftest import FLOWS, random_images
+
+def trained():
+    flow = FLOWS[sys.argv[2]]()
+    flow.compile(keras.optimizers.SGD(0.01))
+    return flow, flow.fit(images, batch_size=32, epochs=2, shuffle=False, verbose=0).history
+
+images = random_images(64, (4, 4, 1))
+with tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"]).scope():
+    both, history = trained()
+alone, expected = trained()
+assert both.normalization.adapted.numpy() == 1
+numpy.testing.assert_allclose(history["loss"], expected["loss"], rtol=0.05)
+for received, weight in zip(both.get_weights(), alone.get_weights(), strict=True):
+    numpy.testing.assert_allclose(received, weight, atol=0.05)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", FLOWS)
+def test_trained_on_two_devices_as_on_one(name):
+    """But for the noise: losses and gradients are means over all devices."""
+    command = [sys.executable, "-c", ON_TWO_DEVICES, str(Path(__file__).parent), name]
+    process = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert process.returncode == 0, process.stderr
+
+
 def test_noise_goes_on_after_loading(flow, tmp_path):
     """Every training step has noise of its own; a loaded model goes on where the saved one was."""
     first, second = (flow(IMAGES, training=True).numpy() for _ in range(2))
     assert np.all(first != second)
     flow.save_weights(tmp_path / "flow.weights.h5")
-    loaded = RealNVP.from_config(flow.get_config())
+    loaded = type(flow).from_config(flow.get_config())
     loaded.load_weights(tmp_path / "flow.weights.h5")
     np.testing.assert_allclose(
         loaded(IMAGES, training=True), flow(IMAGES, training=True), rtol=1e-6
     )
 
 
-def test_config_is_complete():
-    options = {
-        "levels": 17, "alpha": 0.02, "seed": 3, "couplings": 3, "depth": 2, "width": 9,
-        "activation": "gelu", "name": "mine", "dtype": "mixed_bfloat16",
-    }  # fmt: skip
-    flow = RealNVP((4, 4, 2), **options)
-    copy = RealNVP.from_config(flow.get_config())
+@pytest.mark.parametrize(
+    ("constructor", "options"),
+    [
+        (RealNVP, {"couplings": 3, "depth": 2, "width": 9}),
+        (MultiscaleRealNVP, {"scales": 1, "couplings": 3, "channels": 9, "blocks": 1}),
+    ],
+)
+def test_config_is_complete(constructor, options):
+    shared = {"levels": 17, "alpha": 0.02, "seed": 3, "activation": "gelu", "name": "mine"}
+    flow = constructor((4, 4, 2), **shared, **options, dtype="mixed_bfloat16")
+    copy = constructor.from_config(flow.get_config())
     assert copy.get_config() == flow.get_config()
-    received = {
-        name: getattr(copy, name) for name in options if name not in ("activation", "dtype")
-    }
-    assert received == {name: options[name] for name in received}
-    assert copy.conditioners[0].hidden[0].compute_dtype == "bfloat16"
+    for name, value in {**shared, **options}.items():
+        expected = keras.activations.gelu if name == "activation" else value
+        assert getattr(copy, name) == expected, name
+    assert conditioners(copy)[0].dense.compute_dtype == "bfloat16"
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("optimizer", ["sgd", "adamw", "rmsprop"])
-def test_in_a_users_own_script(optimizer, tmp_path):
+def test_in_a_users_own_script(small, optimizer, tmp_path):
     flow = small(dtype="mixed_bfloat16")
     flow.compile(optimizer=optimizer)
     callbacks = [
@@ -292,19 +331,35 @@ def test_compiles_with_xla(flow, function):
     ("options", "words"),
     [
         ({"image_shape": (28, 28)}, "image_shape.*received .28, 28."),
-        ({"image_shape": (1, 1, 1)}, "at least two pixels"),
         ({"image_shape": (0, 4, 1)}, "image_shape"),
         ({"levels": 1}, "levels.*from 2 to 256, received 1"),
         ({"levels": 300}, "received 300"),
         ({"alpha": 0.5}, "alpha.*received 0.5"),
         ({"couplings": 0}, "couplings.*at least 1, received 0"),
-        ({"depth": 0}, "depth"),
-        ({"width": -1}, "width"),
     ],
 )
-def test_arguments_out_of_range(options, words):
+def test_arguments_out_of_range(small, options, words):
     with pytest.raises(ValueError, match=words):
         small(**options)
+
+
+@pytest.mark.parametrize(
+    ("constructor", "options", "words"),
+    [
+        (RealNVP, {"image_shape": (1, 1, 1)}, "at least two pixels"),
+        (RealNVP, {"depth": 0}, "depth"),
+        (RealNVP, {"width": -1}, "width"),
+        (MultiscaleRealNVP, {"scales": 0}, "scales.*at least 1, received 0"),
+        (MultiscaleRealNVP, {"channels": 0}, "channels"),
+        (MultiscaleRealNVP, {"blocks": -1}, "blocks.*at least 0, received -1"),
+        (MultiscaleRealNVP, {"image_shape": (28, 28, 1), "scales": 3}, "multiples of 8.*`scales` of at most 2"),
+        (MultiscaleRealNVP, {"image_shape": (30, 28, 1)}, "multiples of 4.*`scales` of at most 1.*32x28"),
+        (MultiscaleRealNVP, {"image_shape": (5, 3, 1)}, "multiples of 4.*pad the images to 8x4"),
+    ],
+)  # fmt: skip
+def test_arguments_out_of_range_of_one_flow(constructor, options, words):
+    with pytest.raises(ValueError, match=words):
+        constructor(**{"image_shape": (4, 4, 1), **options})
 
 
 def test_bad_calls(flow):
@@ -322,7 +377,7 @@ def test_bad_calls(flow):
         flow.log_prob(np.zeros((4, 5, 4, 1), np.uint8))
 
 
-def test_values_out_of_range_in_training_are_found():
+def test_values_out_of_range_in_training_are_found(small):
     flow = small(levels=17)
     flow.compile("adam")
     good = random_images(4, (4, 4, 1), levels=17)

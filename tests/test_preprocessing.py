@@ -48,7 +48,8 @@ def test_uniform_images_cost_log2_levels():
     """Under the uniform density on the unit cube every pixel costs log2(levels) bits."""
     uniform = tfd.Independent(tfd.Uniform(tf.zeros([3, 3, 1]), tf.ones([3, 3, 1])), 3)
     images = tf.constant(random_images(5, (3, 3, 1), levels=16))
-    nats = preprocessing.log_prob(uniform, images, levels=16, seed=SEED)
+    noise = preprocessing.image_noise(images, SEED)
+    nats = preprocessing.log_prob(uniform, images, levels=16, noise=noise)
     np.testing.assert_allclose(preprocessing.bits_per_dim(nats, (3, 3, 1)), 4.0, rtol=1e-5)
 
 

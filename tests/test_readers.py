@@ -6,6 +6,7 @@ import zipfile
 import numpy as np
 import pytest
 from conftest import random_images
+from PIL import Image
 
 from tfp_realnvp import readers
 
@@ -157,3 +158,56 @@ def test_npz_with_pickled_code_runs_nothing(tmp_path):
     with pytest.raises(ValueError):
         readers.read_npz(file)
     assert not (tmp_path / "hacked").exists()
+
+
+def write_pngs(folder, *pictures):
+    folder.mkdir(exist_ok=True)
+    for index, picture in enumerate(pictures):
+        Image.fromarray(picture).save(folder / f"{index:02d}.png")
+    return folder
+
+
+def test_png_folder(tmp_path):
+    folder = write_pngs(tmp_path / "shots", *IMAGES)
+    (folder / "notes.txt").write_text("no picture")
+    np.testing.assert_array_equal(readers.read_png_folder(folder, (5, 4, 1))[..., 0], IMAGES)
+    colours = readers.read_png_folder(folder, (5, 4, 3))
+    np.testing.assert_array_equal(colours, np.repeat(IMAGES[..., None], 3, axis=-1))
+    few = readers.read_png_folder(folder, (5, 4, 1), levels=17)
+    np.testing.assert_array_equal(few[..., 0], IMAGES.astype(int) * 17 // 256)
+
+
+def test_png_of_another_size_is_resized(tmp_path):
+    large = np.repeat(np.repeat(IMAGES[0] // 255 * 255, 4, axis=0), 4, axis=1)
+    folder = write_pngs(tmp_path / "shots", large, np.stack([large] * 3, axis=-1))
+    received = readers.read_png_folder(folder, (5, 4, 1))
+    assert received.shape == (2, 5, 4, 1)
+    np.testing.assert_allclose(received[0], received[1], atol=1)
+
+
+@pytest.mark.parametrize(
+    ("picture", "words"),
+    [
+        (np.zeros((5, 5), np.uint8), "ratio of 4x5 pixels .width x height., received 5x5"),
+        (np.zeros((4000, 5000), np.uint8), "5000x4000 pixels, more than the limit"),
+    ],
+)
+def test_png_that_does_not_fit(tmp_path, picture, words):
+    with pytest.raises(ValueError, match=words):
+        readers.read_png_folder(write_pngs(tmp_path / "shots", picture), (5, 4, 1))
+
+
+def test_bad_png_files(tmp_path, monkeypatch):
+    with pytest.raises(FileNotFoundError, match="no PNG files .*nowhere"):
+        readers.read_png_folder(tmp_path / "nowhere", (5, 4, 1))
+    folder = write_pngs(tmp_path / "shots", *IMAGES)
+    with pytest.raises(ValueError, match="1 or 3 channels, the images of this flow 2"):
+        readers.read_png_folder(folder, (5, 4, 2))
+    content = (folder / "00.png").read_bytes()
+    for damaged in (b"", b"GIF89a", content[: len(content) // 2]):
+        (folder / "00.png").write_bytes(damaged)
+        with pytest.raises(ValueError, match=r"00.png is not a PNG, or damaged"):
+            readers.read_png_folder(folder, (5, 4, 1))
+    monkeypatch.setattr(readers, "MAX_FILES", 3)
+    with pytest.raises(ValueError, match="6 PNG files, more than the limit of 3"):
+        readers.read_png_folder(folder, (5, 4, 1))

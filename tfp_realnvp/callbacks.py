@@ -19,11 +19,11 @@ from tfp_realnvp.runs import RunFolder
 __all__ = [
     "AverageWeights",
     "Budget",
+    "LearningRate",
     "Recorder",
     "ShowProgress",
     "StopInTime",
     "StopWhenDiverged",
-    "WarmUp",
 ]
 
 STATE_SECONDS = 30  # between two writings of what --resume needs
@@ -39,11 +39,15 @@ class Budget:
       steps: of the whole run.
       seconds: limit of the whole run, or None.
       started: `time.monotonic()` at the start of the run.
+      later_images: how many images are evaluated when training is over.
     """
 
-    def __init__(self, *, steps: int, seconds: float | None, started: float):
+    def __init__(self, *, steps: int, seconds: float | None, started: float, later_images: int = 0):
         self.steps = steps
         self.seconds = seconds
+        self.later_images = later_images
+        self.image_seconds = 0.0  # that the evaluation of an image takes: an estimate, until ...
+        self.evaluated = False  # ... the first evaluation has been timed
         self.step = 0
         self.over = False  # whether the time was up before the end
         self._start = started
@@ -56,33 +60,46 @@ class Budget:
         """Whether no time is left."""
         return self.seconds is not None and self.elapsed() >= self.seconds
 
+    def reserve(self) -> float:
+        """Seconds that are needed when training is over: for evaluation, and 6 for pictures and files."""
+        return self.later_images * self.image_seconds + 6
+
     def fraction(self) -> float:
-        """From 0 to 1."""
+        """From 0 to 1, which is the end of training."""
         share = self.step / self.steps
         if self.seconds is not None:
-            share = max(share, self.elapsed() / self.seconds)
+            share = max(share, self.elapsed() / max(self.seconds - self.reserve(), 1e-9))
         return min(share, 1.0)
 
 
-class WarmUp(keras.callbacks.Callback):
-    """The learning rate rises linearly to its peak, and stays there.
+class LearningRate(keras.callbacks.Callback):
+    """The learning rate rises linearly to its peak, and falls along a cosine until the budget is used up.
 
     Args:
       peak: highest learning rate.
       budget: of the run.
-      steps: of the rise.
+      warm_up: steps of the rise.
+      final_rate: the last learning rate, as a share of the peak.
+
+    Reference:
+      Loshchilov, Hutter (2017), SGDR: stochastic gradient descent with warm restarts, section 3.
     """
 
-    def __init__(self, peak: float, budget: Budget, *, steps: int = 100):
+    def __init__(self, peak: float, budget: Budget, *, warm_up: int, final_rate: float):
         super().__init__()
         self.peak = peak
         self.budget = budget
-        self.steps = steps
+        self.warm_up = warm_up
+        self.final_rate = final_rate
 
     def on_train_batch_begin(self, batch, logs=None):
         """Set the learning rate of the step."""
-        if self.budget.step < self.steps:
-            self.model.optimizer.learning_rate = self.peak * (self.budget.step + 1) / self.steps
+        if self.budget.step < self.warm_up:
+            share = (self.budget.step + 1) / self.warm_up
+        else:
+            cosine = 0.5 * (1 + math.cos(math.pi * self.budget.fraction()))
+            share = self.final_rate + (1 - self.final_rate) * cosine
+        self.model.optimizer.learning_rate = self.peak * share
 
 
 class AverageWeights(keras.callbacks.Callback):
@@ -128,14 +145,13 @@ class StopInTime(keras.callbacks.Callback):
 
     Args:
       budget: of the run.
-      later_images: how many images are evaluated after training.
       batch_size: images in a step.
     """
 
-    def __init__(self, budget: Budget, *, later_images: int, batch_size: int):
+    def __init__(self, budget: Budget, *, batch_size: int):
         super().__init__()
         self.budget = budget
-        self.later_steps = later_images / batch_size
+        self.batch_size = batch_size
         self._seconds, self._steps = 0.0, 0
 
     def on_train_batch_begin(self, batch, logs=None):
@@ -143,17 +159,17 @@ class StopInTime(keras.callbacks.Callback):
         self._start = time.monotonic()
 
     def on_train_batch_end(self, batch, logs=None):
-        """Estimate what is still to be done and stop if no time is left."""
-        if self.budget.seconds is None:
+        """Stop if no more time is left than evaluation needs."""
+        budget = self.budget
+        if budget.seconds is None:
             return
         self._steps += 1
         if self._steps > 1:  # the first one holds the compilation
             self._seconds += time.monotonic() - self._start
-        # an evaluation in float32 costs less than a training step; 6 s of pictures and files
-        step_seconds = self._seconds / max(1, self._steps - 1)
-        reserve = self.later_steps * step_seconds + 6
-        if self.budget.elapsed() + reserve > self.budget.seconds:
-            self.model.stop_training = self.budget.over = True
+        if not budget.evaluated:  # an evaluation costs less than a training step
+            budget.image_seconds = self._seconds / max(1, self._steps - 1) / self.batch_size
+        if budget.elapsed() + budget.reserve() > budget.seconds:
+            self.model.stop_training = budget.over = True
 
 
 class StopWhenDiverged(keras.callbacks.Callback):
@@ -190,7 +206,7 @@ class Recorder(keras.callbacks.Callback):
       budget: of the run.
       average: the model with the averaged weights, which is the one that is evaluated.
       best: a copy of it, for the best weights.
-      evaluate: the validation bits per dimension of a model.
+      evaluate: scores a model on the validation images, as `evaluation.score` does.
       history: the rows of the epochs before.
       patience: stop after so many epochs that together gained less than `WORTHWHILE`.
       images_per_epoch: for the images per second.
@@ -204,7 +220,7 @@ class Recorder(keras.callbacks.Callback):
         *,
         average: keras.Model,
         best: keras.Model,
-        evaluate: Callable[[keras.Model], float],
+        evaluate: Callable[[keras.Model], dict[str, float]],
         history: list[dict],
         patience: int,
         images_per_epoch: int,
@@ -252,7 +268,11 @@ class Recorder(keras.callbacks.Callback):
         train_seconds = time.monotonic() - self._epoch_start
         steps_per_epoch = self.params["steps"]
         share = (self.budget.step - self._step_start) / steps_per_epoch
-        logs["val_bits_per_dim"] = self.evaluate(self.average)
+        start = time.monotonic()
+        score = self.evaluate(self.average)
+        logs["val_bits_per_dim"] = score["bits_per_dim"]
+        self.budget.image_seconds = (time.monotonic() - start) / score["images"]
+        self.budget.evaluated = True
         logs["images_per_second"] = share * self.images_per_epoch / train_seconds
         self.rows.append(
             {

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,22 +11,30 @@ import numpy as np
 
 from tfp_realnvp import datasets, evaluation, plots, preprocessing, training, transfer
 from tfp_realnvp.config import TrainingConfig
-from tfp_realnvp.export import export
+from tfp_realnvp.export import export, export_versions
 from tfp_realnvp.files import write_json
 from tfp_realnvp.flows import ImageFlow
+from tfp_realnvp.readers import read_png_folder
 from tfp_realnvp.runs import RunFolder
 
-__all__ = ["demo", "export_run", "morph_labels", "sample", "score", "transfer_label"]
+__all__ = ["demo", "export_run", "morph_labels", "sample", "score", "transfer_few"]
 
 Result = dict[str, Any]
 
 
 def sample(
-    run_dir: Path, *, num: int, temperature: float, seed: int | None, output: Path | None
+    run_dir: Path,
+    *,
+    num: int,
+    labels: Sequence[int],
+    temperature: float,
+    seed: int | None,
+    output: Path | None,
 ) -> Result:
-    """Draw images and write them as a grid."""
+    """Draw images, of these labels in turn if there are any, and write them as a grid."""
     flow = RunFolder(run_dir).load_model()
-    images = flow.sample(num, temperature=temperature, seed=seed).numpy()
+    in_turn = np.resize(labels, num) if labels else None
+    images = flow.sample(num, in_turn, temperature=temperature, seed=seed).numpy()
     output = output or run_dir / "drawn.png"
     plots.write_png(plots.grid(images, levels=flow.levels), output, scale=plots.scale_for(images))
     return {"images": num, "output": str(output)}
@@ -51,14 +58,18 @@ def score(
         raise ValueError(
             f"the model knows images of {flow.levels} grey levels, {dataset} has {data.levels}."
         )
-    return evaluation.score(flow.log_prob, chosen.images)
+    result = evaluation.score(flow.log_prob, chosen.images)
+    if flow.labels and set(chosen.labels) <= set(flow.labels):
+        result["accuracy"] = evaluation.accuracy(flow.classify, chosen.images, chosen.labels)
+    return result
 
 
-def transfer_label(
+def transfer_few(
     run_dir: Path,
     *,
     label: int,
     shots: int,
+    shots_dir: Path | None,
     seed: int,
     covariance: str,
     intrinsic_dimension: int | None,
@@ -67,80 +78,115 @@ def transfer_label(
     num: int,
     output_dir: Path | None,
 ) -> Result:
-    """Draw more of a label from a few of its images; compare the ways to do so in pictures and numbers."""
-    flow, data = _model_and_data(run_dir)
-    chosen = datasets.draw_shots(data.train, label, shots, seed)
-    unseen = data.test.only([label]).images
-    rank = min(9, shots - 1, flow.dimensions)
-    ways: dict[str, dict[str, Any]] = {
+    """Draw more of something from a few images of it; compare the ways to do so in pictures and numbers.
+
+    The images are those of a label, of which others then score the ways, or the PNG files of a folder.
+    """
+    flow = RunFolder(run_dir).load_model()
+    unseen = None
+    if shots_dir is None:
+        data = _data(run_dir)
+        chosen = datasets.draw_shots(data.train, label, shots, seed)
+        unseen = data.test.only([label]).images
+        title, name = f"the {shots} shots of label {label}", f"transfer_{label}"
+    else:
+        chosen = read_png_folder(shots_dir, flow.image_shape, levels=flow.levels)
+        title, name = f"the {len(chosen)} shots", "transfer"
+    way = {
+        "covariance": covariance,
+        "intrinsic_dimension": intrinsic_dimension,
+        "temperature": temperature,
+    }
+    ways = {
         "diagonal": {"covariance": "diagonal"},
-        "low_rank": {"covariance": "full", "intrinsic_dimension": rank},
-        "chosen": {
-            "covariance": covariance,
-            "intrinsic_dimension": intrinsic_dimension,
-            "temperature": temperature,
+        "low_rank": {
+            "covariance": "full",
+            "intrinsic_dimension": min(9, len(chosen) - 1, flow.dimensions),
         },
+        "chosen": way,
     }
-    latent: dict[str, Any] = {"variance_floor": variance_floor, "seed": seed}
-    pixels: dict[str, Any] = {"levels": flow.levels, "seed": seed}
-    fits = {
-        f"latent_{name}": transfer.fit_latent(flow, chosen, **latent, **way)
-        for name, way in ways.items()
-    } | {
-        f"pixels_{name}": transfer.fit_pixels(chosen, **pixels, **way) for name, way in ways.items()
-    }
-
-    def draw(name: str, count: int) -> np.ndarray:
-        drawn = transfer.sample_images(
-            fits[name].distribution, count, levels=flow.levels, seed=seed
-        )
-        return drawn.numpy()
-
-    def bits(distribution) -> float:
-        log_prob = functools.partial(
-            preprocessing.log_prob,
-            distribution,
-            levels=flow.levels,
-            seed=preprocessing.to_seed(0),
-        )
-        return evaluation.score(log_prob, unseen)["bits_per_dim"]
-
+    fits = _fits(flow, chosen, ways, seed=seed, variance_floor=variance_floor)
     result = {
-        "label": label,
-        "shots": shots,
+        "shots": len(chosen),
         "seed": seed,
-        "chosen": ways["chosen"],
-        "unseen_images": len(unseen),
-        "bits_per_dim": {"flow": bits(flow.distribution)}
-        | {name: bits(fit.distribution) for name, fit in fits.items()},
+        "chosen": way,
         "variances": {
             name: {"floor": fit.variance_floor, "raised": fit.raised} for name, fit in fits.items()
         },
     }
-    rows = {
-        f"the {shots} shots of label {label}": chosen,
-        "baseline: a Gaussian on pixels, diagonal": draw("pixels_diagonal", 10),
-        "a Gaussian on latents, diagonal": draw("latent_diagonal", 10),
-        f"a Gaussian on latents, low rank ({rank})": draw("latent_low_rank", 10),
+    if unseen is not None:
+        result |= {
+            "label": label,
+            "unseen_images": len(unseen),
+            "bits_per_dim": _bits_of_fits(flow, fits, unseen),
+        }
+    folder = output_dir or run_dir / name
+    _draw_fits(flow, fits, ways, folder, shots={title: chosen}, num=num, seed=seed)
+    write_json(result, folder / "metrics.json")
+    return {**result, "output_dir": str(folder)}
+
+
+def _fits(flow: ImageFlow, shots: np.ndarray, ways: dict, *, seed, variance_floor) -> dict:
+    """The Gaussians on latents and on pixels, by "latent_WAY" and "pixels_WAY"."""
+    latent = {"variance_floor": variance_floor, "seed": seed}
+    pixels = {"levels": flow.levels, "seed": seed}
+    return {
+        f"latent_{name}": transfer.fit_latent(flow, shots, **latent, **way)
+        for name, way in ways.items()
+    } | {
+        f"pixels_{name}": transfer.fit_pixels(shots, **pixels, **way) for name, way in ways.items()
     }
-    if ways["chosen"] != {**ways["diagonal"], "intrinsic_dimension": None, "temperature": 1.0}:
-        rank_text = f" ({intrinsic_dimension})" if intrinsic_dimension else ""
-        title = f"a Gaussian on latents, {covariance}{rank_text}, temperature {temperature:g}"
-        rows[title] = draw("latent_chosen", 10)
-    folder = output_dir or run_dir / f"transfer_{label}"
+
+
+def _bits_of_fits(flow: ImageFlow, fits: dict, unseen: np.ndarray) -> dict[str, float]:
+    """Bits per dimension of unseen images under the flow and under each of the fits."""
+
+    def bits(distribution, dequantizer) -> float:
+        def log_prob(images):
+            images = preprocessing.check_images(images, flow.image_shape, levels=flow.levels)
+            noise = preprocessing.image_noise(images, preprocessing.to_seed(0))
+            return preprocessing.log_prob(
+                distribution, images, levels=flow.levels, noise=noise, dequantizer=dequantizer
+            )
+
+        return evaluation.score(log_prob, unseen)["bits_per_dim"]
+
+    return {"flow": bits(flow.distribution, flow.dequantizer)} | {
+        name: bits(fit.distribution, flow.dequantizer if name.startswith("latent") else None)
+        for name, fit in fits.items()
+    }
+
+
+def _draw_fits(flow: ImageFlow, fits: dict, ways: dict, folder: Path, *, shots, num, seed) -> None:
+    """Write comparison.png and samples.png."""
+
+    def draw(name: str, count: int) -> np.ndarray:
+        distribution = fits[name].distribution
+        return transfer.sample_images(distribution, count, levels=flow.levels, seed=seed).numpy()
+
+    rank = ways["low_rank"]["intrinsic_dimension"]
+    rows = {
+        **{title: images[: plots.COLUMNS] for title, images in shots.items()},
+        "baseline: a Gaussian on pixels, diagonal": draw("pixels_diagonal", plots.COLUMNS),
+        "a Gaussian on latents, diagonal": draw("latent_diagonal", plots.COLUMNS),
+        f"a Gaussian on latents, low rank ({rank})": draw("latent_low_rank", plots.COLUMNS),
+    }
+    way = ways["chosen"]
+    if way != {**ways["diagonal"], "intrinsic_dimension": None, "temperature": 1.0}:
+        rank_text = f" ({way['intrinsic_dimension']})" if way["intrinsic_dimension"] else ""
+        title = f"a Gaussian on latents, {way['covariance']}{rank_text}, temperature "
+        rows[f"{title}{way['temperature']:g}"] = draw("latent_chosen", plots.COLUMNS)
     plots.write_png(plots.comparison(rows, levels=flow.levels), folder / "comparison.png")
     drawn = draw("latent_chosen", num)
     grid = plots.grid(drawn, levels=flow.levels)
     plots.write_png(grid, folder / "samples.png", scale=plots.scale_for(drawn))
-    write_json(result, folder / "metrics.json")
-    return {**result, "output_dir": str(folder)}
 
 
 def morph_labels(
     run_dir: Path, *, from_label: int, to_label: int, steps: int, seed: int, output: Path | None
 ) -> Result:
     """Animate the way from an image of one label to one of another and back, and write it as a strip."""
-    flow, data = _model_and_data(run_dir)
+    flow, data = RunFolder(run_dir).load_model(), _data(run_dir)
     start = datasets.draw_shots(data.test, from_label, 2, seed)[0]
     end = datasets.draw_shots(data.test, to_label, 2, seed)[1]
     images, latents = plots.morph(flow, start, end, steps=steps)
@@ -152,19 +198,30 @@ def morph_labels(
 
 
 def export_run(run_dir: Path, folder: Path) -> Result:
-    """Write a run's model as the next version of a SavedModel."""
-    return {"output": str(export(RunFolder(run_dir).load_model(), folder))}
+    """Write a run's model as the next version of a SavedModel, and what is known of it beside it."""
+    run, target = RunFolder(run_dir), RunFolder(folder)
+    flow = run.load_model()
+    same = target.path.resolve() == run.path.resolve()
+    if not same and target.config.is_file() and not export_versions(folder):
+        raise FileExistsError(f"{folder} is the folder of another run: choose another one.")
+    version = export(flow, folder)
+    if not same:
+        run.copy_result(target)
+    return {"output": str(version)}
 
 
 def demo(run_dir: Path, *, overwrite: bool) -> Result:
     """The whole story on the embedded digits: learn 0 to 8, draw new 9s from ten, morph, export."""
     started = time.monotonic()
-    config = TrainingConfig(dataset="digits", hold_out=(9,), width=256, batch_size=64, epochs=60)
+    config = TrainingConfig(
+        dataset="digits", hold_out=(9,), channels=32, blocks=1, batch_size=64, epochs=25
+    )
     metrics = training.train(config, run_dir, overwrite=overwrite)
-    nines = transfer_label(
+    nines = transfer_few(
         run_dir,
         label=9,
         shots=10,
+        shots_dir=None,
         seed=0,
         covariance="full",
         intrinsic_dimension=9,
@@ -184,8 +241,7 @@ def demo(run_dir: Path, *, overwrite: bool) -> Result:
     }
 
 
-def _model_and_data(run_dir: Path) -> tuple[ImageFlow, datasets.Dataset]:
-    run = RunFolder(run_dir)
-    flow = run.load_model()
-    config = TrainingConfig.from_json(run.read_config())
-    return flow, datasets.load(config.dataset, manual_dir=config.manual_dir)
+def _data(run_dir: Path) -> datasets.Dataset:
+    """The data set of a run."""
+    config = TrainingConfig.from_json(RunFolder(run_dir).read_config())
+    return datasets.load(config.dataset, manual_dir=config.manual_dir)

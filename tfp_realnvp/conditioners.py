@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import keras
 
-__all__ = ["DenseConditioner", "ShiftAndLogScale"]
+__all__ = ["ConvResNet", "DenseConditioner", "ShiftAndLogScale"]
 
 
 @keras.saving.register_keras_serializable(package="tfp_realnvp")
@@ -64,14 +64,16 @@ class DenseConditioner(keras.layers.Layer):
       depth: number of dense layers, the output layer included; at least 1.
       width: units of a hidden layer.
       activation: of the hidden layers, a name that Keras knows or a function.
+      context: size of the context, 0 for none.
       seed: of the hidden layers' initial weights.
       **kwargs: those of `keras.layers.Layer`; `dtype` is the policy of the matrix products.
 
     Call arguments:
-      kept: float tensor [..., number of kept entries].
+      kept: float tensor [n, number of kept entries].
+      context: float tensor [n, context], what else is known of each event; None if its size is 0.
 
     Returns:
-      (shift, log_scale), each [..., size].
+      (shift, log_scale), each [n, size].
 
     Example:
       >>> conditioner = DenseConditioner(3, width=16)
@@ -80,12 +82,15 @@ class DenseConditioner(keras.layers.Layer):
       ((5, 3), (5, 3))
     """
 
-    def __init__(self, size: int, *, depth=4, width=512, activation="relu", seed=0, **kwargs):
+    def __init__(
+        self, size: int, *, depth=4, width=512, activation="relu", context=0, seed=0, **kwargs
+    ):
         super().__init__(**kwargs, autocast=False)
         self.size = size
         self.depth = depth
         self.width = width
         self.activation = keras.activations.get(activation)
+        self.context = context
         self.seed = seed
         seeds = keras.random.SeedGenerator(seed)
         self.hidden = [
@@ -101,15 +106,15 @@ class DenseConditioner(keras.layers.Layer):
 
     def build(self, kept_shape):
         """Make the weights."""
-        shape = kept_shape
+        shape = (*kept_shape[:-1], kept_shape[-1] + self.context)
         for layer in [*self.hidden, self.output_layer]:
             layer.build(shape)
             shape = (*kept_shape[:-1], self.width)
         super().build(kept_shape)
 
-    def call(self, kept):
+    def call(self, kept, context=None):
         """(shift, log_scale); see the class."""
-        features = kept
+        features = keras.ops.concatenate([kept, context], axis=-1) if self.context else kept
         for layer in self.hidden:
             features = layer(features)
         return self.output_layer(features)
@@ -122,5 +127,126 @@ class DenseConditioner(keras.layers.Layer):
             "depth": self.depth,
             "width": self.width,
             "activation": keras.activations.serialize(self.activation),
+            "context": self.context,
+            "seed": self.seed,
+        }
+
+
+@keras.saving.register_keras_serializable(package="tfp_realnvp")
+class ConvResNet(keras.layers.Layer):
+    """A convolutional residual network: positions and channels stay, `ShiftAndLogScale` ends it.
+
+    A 3x3 convolution, then `blocks` times `features + conv(act(conv(act(features))))` (pre-activation)
+    with 3x3 convolutions, the second of which starts at zero. With `gated`, the second one gives a gate,
+    too: `features + values * sigmoid(gate)`.
+
+    Args:
+      size: number of transformed channels.
+      channels: features at each position.
+      blocks: number of residual blocks, at least 0.
+      activation: of the hidden features, a name that Keras knows or a function.
+      gated: whether the blocks are gated.
+      context: size of the context, 0 for none; it enters as a bias of the first convolution.
+      seed: of the initial weights.
+      **kwargs: those of `keras.layers.Layer`; `dtype` is the policy of the convolutions.
+
+    Call arguments:
+      kept: float tensor [n, height, width, number of kept channels].
+      context: float tensor [n, context], what else is known of each event; None if its size is 0.
+
+    Returns:
+      (shift, log_scale), each [n, height, width, size].
+
+    Example:
+      >>> conditioner = ConvResNet(2, channels=8, blocks=1)
+      >>> shift, log_scale = conditioner(keras.ops.ones((5, 4, 4, 2)))
+      >>> tuple(shift.shape), tuple(log_scale.shape)
+      ((5, 4, 4, 2), (5, 4, 4, 2))
+
+    Reference:
+      He, Zhang, Ren, Sun (2016), Identity mappings in deep residual networks, section 3;
+      Dinh, Sohl-Dickstein, Bengio (2017), Density estimation using Real NVP, section 4.1;
+      Salimans, Karpathy, Chen, Kingma (2017), PixelCNN++, section 2.4 (gates in residual blocks).
+    """
+
+    def __init__(
+        self,
+        size: int,
+        *,
+        channels=64,
+        blocks=2,
+        activation="relu",
+        gated=False,
+        context=0,
+        seed=0,
+        **kwargs,
+    ):
+        super().__init__(**kwargs, autocast=False)
+        self.size = size
+        self.channels = channels
+        self.blocks = blocks
+        self.activation = keras.activations.get(activation)
+        self.gated = gated
+        self.context = context
+        self.seed = seed
+        he_normal = keras.initializers.HeNormal(keras.random.SeedGenerator(seed))
+        self.first = self._convolution(channels, he_normal)
+        # A bias before the sum would keep TensorFlow from fusing biases and activations at all.
+        self.residuals = [
+            (
+                self._convolution(channels, he_normal),
+                self._convolution((1 + gated) * channels, "zeros", use_bias=False),
+            )
+            for _ in range(blocks)
+        ]
+        if context:
+            self.context_layer = keras.layers.Dense(
+                channels, use_bias=False, kernel_initializer="zeros", dtype=self.dtype_policy
+            )
+        self.output_layer = ShiftAndLogScale(size, dtype=self.dtype_policy)
+
+    def _convolution(self, channels, initializer, use_bias=True):
+        return keras.layers.Conv2D(
+            channels,
+            kernel_size=3,
+            padding="same",
+            use_bias=use_bias,
+            kernel_initializer=initializer,
+            dtype=self.dtype_policy,
+        )
+
+    def build(self, kept_shape):
+        """Make the weights."""
+        self.first.build(kept_shape)
+        if self.context:
+            self.context_layer.build((None, self.context))
+        features_shape = (*kept_shape[:-1], self.channels)
+        for layer in [*sum(self.residuals, ()), self.output_layer]:
+            layer.build(features_shape)
+        super().build(kept_shape)
+
+    def call(self, kept, context=None):
+        """(shift, log_scale); see the class."""
+        features = self.first(kept)
+        if self.context:
+            features += self.context_layer(context)[:, None, None, :]
+        for first, second in self.residuals:
+            values = second(self.activation(first(self.activation(features))))
+            if self.gated:
+                values, gate = keras.ops.split(values, 2, axis=-1)
+                values *= keras.ops.sigmoid(gate)
+            features += values
+        return self.output_layer(self.activation(features))
+
+    def get_config(self):
+        """The constructor's arguments."""
+        return {
+            **super().get_config(),
+            "size": self.size,
+            "channels": self.channels,
+            "blocks": self.blocks,
+            "activation": keras.activations.serialize(self.activation),
+            "gated": self.gated,
+            "context": self.context,
             "seed": self.seed,
         }

@@ -12,7 +12,7 @@ import tensorflow as tf
 from tfp_realnvp import preprocessing
 from tfp_realnvp.flows import ImageFlow
 
-__all__ = ["export"]
+__all__ = ["export", "export_versions"]
 
 
 def export(flow: ImageFlow, folder: str | Path) -> Path:
@@ -26,6 +26,9 @@ def export(flow: ImageFlow, folder: str | Path) -> Path:
     | sample | num_samples int32 [], seed int32 [2], temperature float32 [] | images uint8 |
     | encode | images uint8 | latents float32, of the images' shape |
     | decode | latents float32 [n, height, width, channels] | images uint8 |
+
+    A class-conditional flow takes `labels` int32 [n] besides, in `sample` instead of num_samples, and has
+    the signature `classify` from images to `labels` int32 [n].
 
     An image's score, and the images of a seed, are always the same.
 
@@ -45,42 +48,52 @@ def export(flow: ImageFlow, folder: str | Path) -> Path:
     temporary = Path(tempfile.mkdtemp(prefix=".export.", dir=folder))
     try:
         _write(flow, temporary / "model")
-        versions = [int(path.name) for path in folder.iterdir() if path.name.isdecimal()]
-        version = folder / str(max(versions, default=0) + 1)
+        version = folder / str(max(export_versions(folder), default=0) + 1)
         (temporary / "model").rename(version)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     return version
 
 
+def export_versions(folder: str | Path) -> list[int]:
+    """The versions in a SavedModel's base folder."""
+    folder = Path(folder)
+    names = [path.name for path in folder.iterdir()] if folder.is_dir() else []
+    return sorted(int(name) for name in names if name.isdecimal())
+
+
 def _write(flow: ImageFlow, folder: Path) -> None:
+    """Signatures of a flow without labels take none, those of one with labels take one for each image."""
     images = tf.TensorSpec([None, *flow.image_shape], tf.uint8, name="images")
     latents = tf.TensorSpec([None, *flow.image_shape], tf.float32, name="latents")
+    seed = tf.TensorSpec([2], tf.int32, name="seed")
+    temperature = tf.TensorSpec([], tf.float32, name="temperature")
+    labels = [tf.TensorSpec([None], tf.int32, name="labels")] if flow.labels else []
+    number = labels or [tf.TensorSpec([], tf.int32, name="num_samples")]
 
-    def log_prob(images):
-        values = flow.log_prob(images)
+    def log_prob(images, labels=None):
+        values = flow.log_prob(images, labels)
         bits = preprocessing.bits_per_dim(values, flow.image_shape)
         return {"log_prob": values, "bits_per_dim": bits}
 
-    def sample(num_samples, seed, temperature):
-        return {"images": flow._sample(num_samples, temperature, seed)}
+    def sample(number, seed, temperature):
+        known = number if flow.labels else None
+        count = tf.size(number) if flow.labels else number
+        return {"images": flow._sample(count, known, temperature, seed)}
+
+    def encode(images, labels=None):
+        return {"latents": flow.encode(images, labels)}
+
+    def decode(latents, labels=None):
+        return {"images": flow.decode(latents, labels)}
 
     archive = keras.export.ExportArchive()
-    archive.track(flow)
-    archive.add_endpoint("log_prob", log_prob, input_signature=[images])
-    archive.add_endpoint(
-        "sample",
-        sample,
-        input_signature=[
-            tf.TensorSpec([], tf.int32, name="num_samples"),
-            tf.TensorSpec([2], tf.int32, name="seed"),
-            tf.TensorSpec([], tf.float32, name="temperature"),
-        ],
-    )
-    archive.add_endpoint(
-        "encode", lambda images: {"latents": flow.encode(images)}, input_signature=[images]
-    )
-    archive.add_endpoint(
-        "decode", lambda latents: {"images": flow.decode(latents)}, input_signature=[latents]
-    )
+    archive.add_endpoint("log_prob", log_prob, input_signature=[images, *labels])
+    archive.add_endpoint("sample", sample, input_signature=[*number, seed, temperature])
+    archive.add_endpoint("encode", encode, input_signature=[images, *labels])
+    archive.add_endpoint("decode", decode, input_signature=[latents, *labels])
+    if flow.labels:
+        archive.add_endpoint(
+            "classify", lambda images: {"labels": flow.classify(images)}, input_signature=[images]
+        )
     archive.write_out(str(folder), verbose=False)

@@ -14,6 +14,7 @@ from tfp_realnvp.files import replacing
 from tfp_realnvp.flows import ImageFlow
 
 __all__ = [
+    "COLUMNS",
     "comparison",
     "grid",
     "learning_curve",
@@ -24,6 +25,8 @@ __all__ = [
     "write_gif",
     "write_png",
 ]
+
+COLUMNS = 10  # images in a row of a grid
 
 
 def write_png(picture: np.ndarray | Figure, path: str | Path, *, scale: int = 1) -> None:
@@ -41,7 +44,7 @@ def write_png(picture: np.ndarray | Figure, path: str | Path, *, scale: int = 1)
             _to_pillow(picture, scale).save(temporary, format="png")
 
 
-def grid(images: np.ndarray, *, columns: int = 10, levels: int = 256) -> np.ndarray:
+def grid(images: np.ndarray, *, columns: int = COLUMNS, levels: int = 256) -> np.ndarray:
     """Images side by side, in rows.
 
     Args:
@@ -88,9 +91,8 @@ def comparison(rows: Mapping[str, np.ndarray], *, levels: int = 256) -> Figure:
       rows: title to uint8 images [n, height, width, channels].
       levels: number of grey levels of the images.
     """
-    grids = {
-        title: grid(images, columns=len(images), levels=levels) for title, images in rows.items()
-    }
+    columns = max(map(len, rows.values()))
+    grids = {title: grid(images, columns=columns, levels=levels) for title, images in rows.items()}
     height, width, _ = next(iter(grids.values())).shape
     row_height = 10 * height / width
     figure = Figure(figsize=(10, len(grids) * (row_height + 0.35)), layout="constrained")

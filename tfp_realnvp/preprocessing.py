@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import tensorflow as tf
@@ -12,6 +13,7 @@ from tensorflow_probability import distributions as tfd
 __all__ = [
     "bits_per_dim",
     "check_images",
+    "check_labels",
     "dequantize",
     "image_noise",
     "log_prob",
@@ -114,24 +116,38 @@ def quantize(points: tf.Tensor, *, levels: int) -> tf.Tensor:
 
 
 def log_prob(
-    distribution: tfd.Distribution, images: tf.Tensor, *, levels: int, seed: tf.Tensor
+    distribution: tfd.Distribution,
+    images: tf.Tensor,
+    *,
+    levels: int,
+    noise: tf.Tensor,
+    dequantizer: Callable | None = None,
 ) -> tf.Tensor:
     """Log-probability of images under a distribution over the unit cube, in nats per image.
 
-    `log p(image) >= E[log density(dequantized image)] - D log(levels)`: one draw of the right side.
+    `log p(image) >= E[log density(image + noise) - log q(noise)] - D log(levels)`: one draw of the right
+    side, where q is 1 for uniform noise.
 
     Args:
       distribution: over [height, width, channels] in units of the unit cube.
       images: integers in [0, levels), [..., height, width, channels].
       levels: number of grey levels.
-      seed: int32 [2], of the dequantization noise.
+      noise: uniform, of the images' shape, `image_noise` for example.
+      dequantizer: what makes the noise that is added from that noise, see `VariationalDequantization`;
+        None adds it as it is.
 
     Returns:
       float32 tensor [...].
+
+    Reference:
+      Ho, Chen, Srinivas, Duan, Abbeel (2019), Flow++, section 3.1.
     """
-    points = dequantize(images, image_noise(images, seed), levels=levels)
+    log_det = 0.0
+    if dequantizer is not None:
+        noise, log_det = dequantizer(images, noise)
+    points = dequantize(images, noise, levels=levels)
     dimensions = math.prod(images.shape[-3:])
-    return distribution.log_prob(points) - dimensions * math.log(levels)
+    return distribution.log_prob(points) + log_det - dimensions * math.log(levels)
 
 
 def bits_per_dim(log_prob: tf.Tensor, image_shape: tuple[int, int, int]) -> tf.Tensor:
@@ -175,6 +191,39 @@ def check_images(images, image_shape: tuple[int, int, int], *, levels: int) -> t
     if levels - 1 < images.dtype.max:
         images = _check_values(images, levels)
     return images
+
+
+def check_labels(labels, known: Sequence[int]) -> tf.Tensor | None:
+    """The labels as a tensor, or an error that says what was expected and what was received.
+
+    Args:
+      labels: integers [n], or None.
+      known: the labels that a flow knows; none if it is not class-conditional.
+
+    Returns:
+      int32 tensor [n], or None if there is nothing to know.
+
+    Raises:
+      ValueError: labels that are missing, not asked for, or not known (`tf.errors.InvalidArgumentError` if
+        that shows when a `tf.function` runs).
+    """
+    if not known:
+        if labels is not None:
+            raise ValueError("this flow knows no labels: leave them out.")
+        return None
+    expected = f"`labels` must be of {', '.join(map(str, known))}"
+    if labels is None:
+        raise ValueError(f"this flow is class-conditional: {expected}, received none.")
+    labels = tf.cast(tf.convert_to_tensor(labels), tf.int32)
+    if labels.shape.rank != 1:
+        raise ValueError(f"`labels` must have the shape [n], received {labels.shape.as_list()}.")
+    are_known = tf.reduce_any(tf.equal(labels[:, tf.newaxis], list(known)), axis=-1)
+    if tf.executing_eagerly():
+        if not np.all(are_known):
+            raise ValueError(f"{expected}, received {labels.numpy()[~are_known.numpy()][0]}.")
+        return labels
+    with tf.control_dependencies([tf.debugging.Assert(tf.reduce_all(are_known), [expected])]):
+        return tf.identity(labels)
 
 
 def _check_values(images: tf.Tensor, levels: int) -> tf.Tensor:

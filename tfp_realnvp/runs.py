@@ -17,7 +17,7 @@ from tfp_realnvp.flows import ImageFlow
 
 __all__ = ["RunFolder"]
 
-FORMAT = 1  # of config.json; a run of a newer format is refused
+FORMAT = 2  # of config.json and of what the model holds; runs of other formats are refused
 
 
 class RunFolder:
@@ -101,7 +101,7 @@ class RunFolder:
 
         Raises:
           FileNotFoundError: it is not there.
-          ValueError: it is damaged, or of a newer version of this package.
+          ValueError: it is damaged, or of another version of this package.
         """
         if not self.config.is_file():
             raise FileNotFoundError(
@@ -113,10 +113,10 @@ class RunFolder:
             found = config["format"]
         except (ValueError, TypeError, KeyError) as error:
             raise ValueError(f"{self.config} is damaged: {error!r}.") from error
-        if not isinstance(found, int) or found > FORMAT:
+        if found != FORMAT:
             raise ValueError(
-                f"{self.path} was written by a newer version of tfp-realnvp (format {found}, this one reads "
-                f"up to {FORMAT}): update the package."
+                f"{self.path} was written by another version of tfp-realnvp (format {found}, this one reads "
+                f"{FORMAT}): use that version, or train again."
             )
         return config
 
@@ -181,6 +181,14 @@ class RunFolder:
                 optimizer.build(model.trainable_variables)
             model.load_weights(latest / f"{name}.weights.h5")
         return int(latest.name)
+
+    def copy_result(self, target: RunFolder) -> None:
+        """Copy what a finished or interrupted run knows into another folder, but for its pictures and state."""
+        for name in ("config", "history", "model", "metrics"):
+            source = getattr(self, name)
+            if source.is_file():
+                with replacing(getattr(target, name)) as temporary:
+                    shutil.copyfile(source, temporary)
 
     def is_finished(self) -> bool:
         """Whether the run came to its end; one that was stopped by its time limit can go on."""

@@ -20,98 +20,25 @@ from tfp_realnvp import datasets, evaluation, plots
 from tfp_realnvp.callbacks import (
     AverageWeights,
     Budget,
+    LearningRate,
     Recorder,
     ShowProgress,
     StopInTime,
     StopWhenDiverged,
-    WarmUp,
 )
 from tfp_realnvp.config import TrainingConfig
 from tfp_realnvp.files import write_json
-from tfp_realnvp.flows import ImageFlow, RealNVP
+from tfp_realnvp.flows import BY_NAME, ImageFlow
+from tfp_realnvp.parts import Parts, load_parts, training_batches
 from tfp_realnvp.runs import RunFolder
 
-__all__ = ["Parts", "load_parts", "resume", "train", "training_batches"]
+__all__ = ["resume", "train"]
 
 PACKAGES = ("tfp-realnvp", "tensorflow", "keras", "tensorflow-probability", "numpy")
 
 
 def _say(message: str) -> None:
     print(message, file=sys.stderr, flush=True)
-
-
-@dataclasses.dataclass(frozen=True)
-class Parts:
-    """The images of a run.
-
-    Attributes:
-      train: those that are learned from.
-      validation: those by which the best model is chosen.
-      test: those of the test split with labels that are learned.
-      held_out: those of the test split with labels that are held out; None if there are none.
-      levels: number of grey levels.
-    """
-
-    train: datasets.LabelledImages
-    validation: datasets.LabelledImages
-    test: datasets.LabelledImages
-    held_out: datasets.LabelledImages | None
-    levels: int
-
-    @property
-    def image_shape(self) -> tuple[int, int, int]:
-        """(height, width, channels)."""
-        return self.train.images.shape[1:]
-
-
-def load_parts(config: TrainingConfig) -> Parts:
-    """Load the data set of a run and cut it into its parts.
-
-    Raises:
-      ValueError, OSError: as `datasets.load`; a held-out label that is not there.
-    """
-    data = datasets.load(config.dataset, manual_dir=config.manual_dir)
-    learned, test, held_out = data.train, data.test, None
-    if config.hold_out:
-        learned, test = data.train.without(config.hold_out), data.test.without(config.hold_out)
-        held_out = data.test.only(config.hold_out)
-    train_part, validation = datasets.split(learned, fraction=config.validation)
-    return Parts(train_part, validation, test, held_out, data.levels)
-
-
-def training_batches(
-    images: np.ndarray, *, batch_size: int, seed: int, first_epoch: int = 0
-) -> tf.data.Dataset:
-    """Endless batches, every epoch in an order of its own that depends on the seed and the epoch alone.
-
-    Args:
-      images: uint8 [n, height, width, channels]; kept in memory as they are.
-      batch_size: images in a batch; at the end of an epoch, what does not fill a batch is left out.
-      seed: of the orders.
-      first_epoch: the epoch to start with.
-
-    Returns:
-      Dataset of uint8 [batch_size, height, width, channels], prefetched.
-    """
-    steps = len(images) // batch_size
-    pixels = tf.constant(images)
-
-    def batches_of_epoch(epoch):
-        order = tf.random.experimental.stateless_shuffle(
-            tf.range(len(images)), seed=[tf.cast(seed, tf.int64), epoch]
-        )
-        return tf.data.Dataset.from_tensor_slices(
-            tf.reshape(order[: steps * batch_size], [steps, batch_size])
-        )
-
-    return (
-        tf.data.Dataset.counter(first_epoch)
-        .flat_map(batches_of_epoch)
-        .map(
-            lambda index: tf.ensure_shape(tf.gather(pixels, index), [batch_size, *images.shape[1:]])
-        )
-        .prefetch(tf.data.AUTOTUNE)
-    )
 
 
 def train(
@@ -186,7 +113,7 @@ def resume(
 
     Raises:
       FileNotFoundError: not a run folder.
-      ValueError: the run is finished or its time is used up, or the folder is damaged or of a newer
+      ValueError: the run is finished or its time is used up, or the folder is damaged or of another
         version.
     """
     started = time.monotonic()
@@ -214,13 +141,12 @@ def resume(
 
 
 def _build_flow(config: TrainingConfig, parts: Parts) -> ImageFlow:
-    flow = RealNVP(
+    flow = BY_NAME[config.flow](
         parts.image_shape,
+        **config.flow_options(),
         levels=parts.levels,
-        couplings=config.couplings,
-        depth=config.depth,
-        width=config.width,
-        activation=config.activation,
+        labels=np.unique(parts.train.labels).tolist() if config.conditional else (),
+        dequantization=config.dequantization,
         alpha=config.alpha,
         seed=config.seed,
         dtype=config.precision,
@@ -258,6 +184,8 @@ class _Session:
             steps=config.epochs * self.steps,
             seconds=config.time_limit,
             started=started - (history[-1]["seconds"] if history else 0.0),
+            # the last epoch's validation comes on top
+            later_images=len(parts.validation) + sum(map(len, parts.evaluated.values())),
         )
         self.budget.step = self.first_epoch * self.steps
         self.recorder = Recorder(
@@ -265,14 +193,20 @@ class _Session:
             self.budget,
             average=self.average,
             best=self.best,
-            evaluate=lambda model: evaluation.score(model.log_prob, parts.validation.images)[
-                "bits_per_dim"
-            ],
+            evaluate=self._validate,
             history=history,
             patience=config.patience,
             images_per_epoch=self.steps * config.batch_size,
             warn=say,
         )
+
+    def _validate(self, model: ImageFlow) -> dict[str, float]:
+        return self._score(model, self.parts.validation)
+
+    def _score(self, model: ImageFlow, part: datasets.LabelledImages) -> dict[str, float]:
+        """Given the labels, where the flow knows them."""
+        known = bool(model.labels) and set(part.labels) <= set(model.labels)
+        return evaluation.score(model.log_prob, part.images, part.labels if known else None)
 
     def run_to_end(self, *, tensorboard: bool) -> dict:
         """Train, then evaluate the best model and draw its pictures."""
@@ -303,21 +237,24 @@ class _Session:
         progress = ShowProgress(
             epochs=config.epochs, budget=self.budget, batch_size=config.batch_size
         )
-        evaluated = (parts.train, parts.validation, parts.test, parts.held_out or ())
         callbacks = [
-            WarmUp(config.learning_rate, self.budget),
-            AverageWeights(self.average, self.budget),
-            StopInTime(
-                self.budget, later_images=sum(map(len, evaluated)), batch_size=config.batch_size
+            LearningRate(
+                config.learning_rate,
+                self.budget,
+                warm_up=config.warm_up,
+                final_rate=config.final_rate,
             ),
+            AverageWeights(self.average, self.budget),
+            StopInTime(self.budget, batch_size=config.batch_size),
             StopWhenDiverged(),
             self.recorder,
             progress,
         ]
         if tensorboard:
             callbacks.append(keras.callbacks.TensorBoard(str(self.run.tensorboard)))
+        images, labels = parts.train.images, parts.train.labels
         batches = training_batches(
-            parts.train.images,
+            {"images": images, "labels": labels} if config.conditional else images,
             batch_size=config.batch_size,
             seed=config.seed,
             first_epoch=self.first_epoch,
@@ -349,19 +286,11 @@ class _Session:
             progress.close()
 
     def _metrics(self) -> dict:
-        parts, rows = self.parts, self.recorder.rows
-        pairs = {
-            "train": parts.train,
-            "validation": parts.validation,
-            "test": parts.test,
-            "held_out": parts.held_out,
-        }
-        scores = {
-            name: part and evaluation.score(self.best.log_prob, part.images)
-            for name, part in pairs.items()
-        }
+        rows = self.recorder.rows
+        scores = {name: self._score(self.best, part) for name, part in self.parts.evaluated.items()}
         return {
             **scores,
+            "held_out": scores.get("held_out"),
             "ended_by": self._end(),
             "can_go_on": self.budget.over,
             "epochs": len(rows),

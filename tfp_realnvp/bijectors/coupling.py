@@ -17,19 +17,21 @@ class Coupling(tfb.Bijector):
     - Inverse (image to latent): `x[kept] = y[kept]`, `x[other] = (y[other] - shift) * exp(-log_scale)`
     - Forward log-determinant: `sum(log_scale)`
 
-    with `shift, log_scale = conditioner(x[kept])`. The kept part is the same in `x` and `y`, so both
+    with `shift, log_scale = conditioner(x[kept], context)`. The kept part is the same in `x` and `y`, so both
     directions evaluate the conditioner at the same point, and only once for a pair of `x` and `y`.
 
     Args:
-      conditioner: a callable from the kept part [n, ..., kept size] to (shift, log_scale), each
-        [n, ..., other size]. A Keras layer must be held by the model too: TFP does not see its variables.
+      conditioner: a callable from the kept part [n, ..., kept size] and the context to (shift, log_scale),
+        each [n, ..., other size]. A Keras layer must be held by the model too: TFP does not see its
+        variables.
       split: where the last axis is cut in two.
       parity: 0 keeps the part before the cut, 1 the part after it.
+      context: what the conditioner is told of each event besides, [n, ...], or None.
       event_ndims: number of axes of one event; all but the last are positions that the conditioner sees.
       name: name of the bijector.
 
     Example:
-      >>> coupling = Coupling(lambda kept: (kept + 1, 0 * kept), split=2, parity=0)
+      >>> coupling = Coupling(lambda kept, context: (kept + 1, 0 * kept), split=2, parity=0)
       >>> coupling.forward(tf.constant([1.0, 2.0, 0.0, 0.0])).numpy()
       array([1., 2., 2., 3.], dtype=float32)
 
@@ -37,9 +39,12 @@ class Coupling(tfb.Bijector):
       Dinh, Sohl-Dickstein, Bengio (2017), Density estimation using Real NVP, sections 3.2 to 3.4.
     """
 
-    def __init__(self, conditioner, *, split: int, parity: int, event_ndims=1, name="coupling"):
+    def __init__(
+        self, conditioner, *, split: int, parity: int, context=None, event_ndims=1, name="coupling"
+    ):
         parameters = dict(locals())
         self._conditioner = conditioner
+        self._context = context
         self._split = split
         self._parity = parity
         super().__init__(forward_min_event_ndims=event_ndims, parameters=parameters, name=name)
@@ -75,5 +80,6 @@ class Coupling(tfb.Bijector):
         """(shift, log_scale); Keras layers want one batch axis, distributions have any number."""
         batch_ndims = kept.shape.rank - self.forward_min_event_ndims
         batch = tf.shape(kept)[:batch_ndims]
-        parameters = self._conditioner(tf.reshape(kept, [-1, *kept.shape[batch_ndims:]]))
+        flat = tf.reshape(kept, [-1, *kept.shape[batch_ndims:]])
+        parameters = self._conditioner(flat, self._context)
         return tuple(tf.reshape(p, tf.concat([batch, p.shape[1:]], axis=0)) for p in parameters)

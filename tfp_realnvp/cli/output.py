@@ -1,0 +1,76 @@
+"""What commands print, and what TensorFlow may not."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+__all__ = ["load_commands", "quiet_start", "show", "summary", "transfer_lines"]
+
+
+@contextlib.contextmanager
+def quiet_start() -> Iterator[None]:
+    """Import TensorFlow without the messages of its start, which no setting turns off."""
+    if os.environ.get("TF_CPP_MIN_LOG_LEVEL", "3") != "3":  # somebody wants to see them
+        yield
+        return
+    os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+    sys.stderr.flush()
+    standard_error = os.dup(2)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    try:
+        yield
+    finally:
+        os.dup2(standard_error, 2)
+        os.close(standard_error)
+        os.close(nowhere)
+
+
+def load_commands():
+    """The module that does what commands do; importing it takes seconds."""
+    with quiet_start():
+        from tfp_realnvp import commands  # noqa: PLC0415
+    return commands
+
+
+def show(result: dict[str, Any], as_json: bool, *lines: str) -> None:
+    """The result as JSON, or the lines for people."""
+    print(json.dumps(result, indent=2, allow_nan=False) if as_json else "\n".join(lines))
+
+
+def summary(metrics: dict[str, Any]) -> list[str]:
+    """The lines for people of a run's metrics."""
+    parts = [
+        f"{name.replace('_', ' ')} {metrics[name]['bits_per_dim']:.4f}"
+        for name in ("train", "validation", "test", "held_out")
+        if metrics[name]
+    ]
+    return [
+        "bits per dimension: " + ", ".join(parts),
+        f"best of {metrics['epochs']} epochs: {metrics['best_epoch']}; {metrics['parameters']:,} "
+        f"parameters, {metrics['images_per_second']:,.0f} images/s, {metrics['seconds']:.0f} s, "
+        f"ended by {metrics['ended_by']}",
+    ]
+
+
+def transfer_lines(result: dict[str, Any]) -> list[str]:
+    """The lines for people of a transfer."""
+    if "bits_per_dim" not in result:
+        return [f"drew from {result['shots']} shots"]
+    bits = result["bits_per_dim"]
+    titles = {
+        "flow": "the flow with its own prior",
+        "latent_diagonal": "a Gaussian on latents, diagonal",
+        "latent_low_rank": "a Gaussian on latents, low rank",
+        "pixels_diagonal": "a Gaussian on pixels, diagonal (the baseline)",
+        "pixels_low_rank": "a Gaussian on pixels, low rank",
+    }
+    return [
+        f"bits per dimension of {result['unseen_images']:,} unseen images of label {result['label']} under",
+        *(f"  {title:<46} {bits[name]:>10.3f}" for name, title in titles.items()),
+    ]
