@@ -104,6 +104,8 @@ def test_transfer_from_png_files(call, run_dir, tmp_path):
         "transfer", run_dir, "--shots-dir", tmp_path / "shots", "--output-dir", tmp_path / "more"
     )
     assert status == 0 and "drew from 5 shots" in printed
+    chosen = json.loads((tmp_path / "more" / "metrics.json").read_text())["chosen"]
+    assert chosen == {"covariance": "full", "intrinsic_dimension": 4, "temperature": 0.7}
     assert {path.name for path in (tmp_path / "more").iterdir()} == {
         "comparison.png", "samples.png", "metrics.json"
     }  # fmt: skip
@@ -205,7 +207,7 @@ def test_resume_takes_no_other_options(call, run_dir, tmp_path):
         (["transfer", "RUN", "--shots", "5000"], "5000 shots of label 9 were asked for, but there are"),
         (["transfer", "RUN", "--shots-dir", "nowhere"], "no PNG files (NAME.png) in nowhere"),
         (["transfer", "RUN", "--covariance", "round"], "round"),
-        (["transfer", "RUN", "--intrinsic-dimension", "3"], "'full' alone"),
+        (["transfer", "RUN", "--covariance", "diagonal", "--intrinsic-dimension", "3"], "'full' alone"),
         (["morph", "RUN", "--to-label", "11"], "label 11 is not there"),
         (["morph", "RUN", "--steps", "1"], "`steps` must be at least 2"),
         (["export", "RUN", "/proc/nowhere"], "/proc/nowhere"),

@@ -92,17 +92,21 @@ def transfer_few(
     else:
         chosen = read_png_folder(shots_dir, flow.image_shape, levels=flow.levels)
         title, name = f"the {len(chosen)} shots", "transfer"
+    rank = min(9, len(chosen) - 1, flow.dimensions)
+    if covariance == "full" and intrinsic_dimension is None:
+        intrinsic_dimension = rank
     way = {
         "covariance": covariance,
         "intrinsic_dimension": intrinsic_dimension,
         "temperature": temperature,
     }
     ways = {
-        "diagonal": {"covariance": "diagonal"},
-        "low_rank": {
-            "covariance": "full",
-            "intrinsic_dimension": min(9, len(chosen) - 1, flow.dimensions),
+        "diagonal": {
+            "covariance": "diagonal",
+            "intrinsic_dimension": None,
+            "temperature": 1.0,
         },
+        "low_rank": {"covariance": "full", "intrinsic_dimension": rank, "temperature": 1.0},
         "chosen": way,
     }
     fits = _fits(flow, chosen, ways, seed=seed, variance_floor=variance_floor)
@@ -172,7 +176,7 @@ def _draw_fits(flow: ImageFlow, fits: dict, ways: dict, folder: Path, *, shots, 
         f"a Gaussian on latents, low rank ({rank})": draw("latent_low_rank", plots.COLUMNS),
     }
     way = ways["chosen"]
-    if way != {**ways["diagonal"], "intrinsic_dimension": None, "temperature": 1.0}:
+    if way not in (ways["diagonal"], ways["low_rank"]):
         rank_text = f" ({way['intrinsic_dimension']})" if way["intrinsic_dimension"] else ""
         title = f"a Gaussian on latents, {way['covariance']}{rank_text}, temperature "
         rows[f"{title}{way['temperature']:g}"] = draw("latent_chosen", plots.COLUMNS)

@@ -77,11 +77,14 @@ def transfer(
     covariance: Annotated[
         Literal["diagonal", "spherical", "full"],
         typer.Option(help="Of the Gaussian in latent space; diagonal is the original's."),
-    ] = "diagonal",
+    ] = "full",
     intrinsic_dimension: Annotated[
-        int | None, typer.Option(help="With full: directions with a covariance of their own.")
+        int | None,
+        typer.Option(
+            help="With full: directions with a covariance of their own; default: 9, or one less than shots."
+        ),
     ] = None,
-    temperature: Annotated[float, typer.Option(help="Scale of the Gaussian's spread.")] = 1.0,
+    temperature: Annotated[float, typer.Option(help="Scale of the Gaussian's spread.")] = 0.7,
     variance_floor: Annotated[
         float, typer.Option(help="Smallest variance of a direction in latent space.")
     ] = 0.01,
