@@ -50,6 +50,7 @@ def test_one_label_for_all_or_drawn_ones(flow):
     np.testing.assert_array_equal(drawn, flow.sample(4, seed=1))
 
 
+@pytest.mark.slow
 def test_learns_and_recognizes_labels():
     """Dark, middling and bright images: Bayes' rule tells them apart, and samples are as asked for."""
     labels = np.array(LABELS).repeat(200)

@@ -94,6 +94,7 @@ def test_one_step_changes_every_trainable_weight(flow):
         assert np.any(weight.numpy() != old), weight.path
 
 
+@pytest.mark.slow
 def test_training_learns(small):
     """Pixels in pairs, one the other's double: knowing one saves most of the other's bits."""
     left = random_images(1000, (4, 2, 1), levels=128)
@@ -377,6 +378,7 @@ def test_bad_calls(flow):
         flow.log_prob(np.zeros((4, 5, 4, 1), np.uint8))
 
 
+@pytest.mark.slow
 def test_values_out_of_range_in_training_are_found(small):
     flow = small(levels=17)
     flow.compile("adam")

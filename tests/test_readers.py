@@ -32,7 +32,9 @@ def write_folder(folder, suffix="", separator="-", opener=open):
 
 
 @pytest.mark.parametrize(
-    "options", [{}, {"suffix": ".gz", "opener": gzip.open}, {"separator": "."}], ids=str
+    "options",
+    [{}, {"suffix": ".gz", "opener": gzip.open}, {"separator": "."}],
+    ids=["raw", "gzip", "dots"],
 )
 def test_idx_folder(tmp_path, options):
     train, test = readers.read_idx_folder(write_folder(tmp_path, **options))

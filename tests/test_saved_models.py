@@ -48,6 +48,7 @@ def test_saved_model_is_the_keras_model(flow):
     np.testing.assert_allclose(received, flow.log_prob(images), rtol=1e-3)
 
 
+@pytest.mark.slow
 def test_can_be_trained_on(flow):
     copy = type(flow).from_config(flow.get_config())
     copy.set_weights(flow.get_weights())

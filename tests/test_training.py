@@ -133,6 +133,7 @@ def test_time_limit_and_going_on(tiny_config, tmp_path, monkeypatch):
     assert resumed["ended_by"] == "the last epoch" and resumed["epochs"] == 3
 
 
+@pytest.mark.slow
 def test_divergence_says_what_to_try(tiny_config, tmp_path):
     config = dataclasses.replace(tiny_config, learning_rate=1e6, gradient_clip=0.0)
     with pytest.raises(FloatingPointError, match=r"diverged.*lower --learning-rate"):
@@ -197,10 +198,11 @@ def test_tensorboard(tiny_config, tmp_path, monkeypatch):
 
 # the command, with the state written after every epoch
 PROGRAM = """
-import sys
+import signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
 from tfp_realnvp import callbacks, cli
 callbacks.STATE_SECONDS = 0
-cli.main(["train", "--channels", "8", "--blocks", "1", "--couplings", "2", *sys.argv[1:]])
+cli.main(["train", "--flow", "realnvp", "--width", "32", *sys.argv[1:]])
 """
 
 
@@ -222,7 +224,7 @@ def test_ctrl_c_of_the_command(tmp_path):
         if "epoch 3/" in line:
             process.send_signal(signal.SIGINT)
             break
-    _, errors = process.communicate(timeout=60)
+    _, errors = process.communicate(timeout=120)
     assert process.returncode == 130
     assert "Interrupted; the best model so far" in errors and "Traceback" not in errors
     assert (run / "model.keras").is_file() and (run / "history.csv").is_file()
