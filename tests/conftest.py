@@ -16,7 +16,9 @@ def perturb(model, scale=0.1, seed=0):
     """Away from the identity that every new flow is: a broken inverse would pass there."""
     random = np.random.default_rng(seed)
     for weight in model.trainable_weights:
-        pace = PACE if "curve" in weight.name else 1  # a step of these weights goes so much further
+        pace = (
+            PACE if weight.name == "log_slopes" else 1
+        )  # a step of these weights goes so much further
         weight.assign_add(
             (scale / pace * random.standard_normal(weight.shape)).astype(weight.dtype)
         )

@@ -8,7 +8,7 @@ from tfp_realnvp.config import FLOWS, TrainingConfig, default_precision
 
 
 def test_through_json_and_back():
-    config = TrainingConfig(dataset="mnist", hold_out=(9, 8), alpha=0.1, time_limit=None)
+    config = TrainingConfig(dataset="mnist", hold_out=(9, 8), gradient_clip=0.5, time_limit=None)
     content = json.loads(json.dumps({"training": dataclasses.asdict(config)}))
     assert TrainingConfig.from_json(content) == config
 
@@ -29,7 +29,7 @@ def test_defaults_that_depend_on_machine_and_data():
     [
         ("scales", 0), ("couplings", 0), ("channels", 1.5), ("blocks", -1), ("flow", "glow"), ("final_rate", 0),
         ("epochs", 0), ("batch_size", 0), ("patience", "a"), ("warm_up", -1), ("final_rate", 1.1),
-        ("learning_rate", 0), ("learning_rate", float("nan")), ("time_limit", -1), ("alpha", 0),
+        ("learning_rate", 0), ("learning_rate", float("nan")), ("time_limit", -1),
         ("gradient_clip", -1), ("validation", 0), ("validation", 1), ("precision", "float8"),
     ],
 )  # fmt: skip

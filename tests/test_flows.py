@@ -79,9 +79,9 @@ def test_gradient_needs_no_further_evaluation(flow, evaluations):
 
 def test_keras_owns_every_variable(small):
     flow = small()
-    # a conditioner has 3 or 4 kernels, 3 biases, a bound; the normalization has 4 weights
+    # a conditioner has 3 or 4 kernels, 3 biases, a bound; the normalization has 3 weights
     each = {"RealNVP": 7, "MultiscaleRealNVP": 8}[type(flow).__name__]
-    assert len(flow.trainable_weights) == 4 * each + 4
+    assert len(flow.trainable_weights) == 4 * each + 3
     assert flow.count_params() == sum(int(np.prod(weight.shape)) for weight in flow.weights)
 
 
@@ -184,8 +184,8 @@ def test_dense_conditioners_take_odd_shapes(image_shape):
 
 
 def test_new_flow_is_its_normalization(small):
-    """With identity couplings the density is that of a standard normal behind the curve and the logit."""
-    flow = small((2, 2, 1), alpha=0.05)
+    """With identity couplings the density is that of a standard normal behind the curve."""
+    flow = small((2, 2, 1))
     points = np.random.default_rng(0).uniform(size=(5, 2, 2, 1)).astype(np.float32)
     x, log_det = points, 0.0
     for bijector in flow.normalization.bijectors:
@@ -193,6 +193,47 @@ def test_new_flow_is_its_normalization(small):
         x = bijector.inverse(x).numpy()
     expected = log_det + np.sum(-0.5 * x**2 - 0.5 * np.log(2 * np.pi), axis=(1, 2, 3))
     np.testing.assert_allclose(flow.distribution.log_prob(points), expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize("labels", [(), (0, 1, 2)])
+def test_public_functions_compile_with_xla(small, labels):
+    """And compute the same: no Python, no operation without a kernel, no shape that is known too late."""
+    flow = small(labels=labels)
+    flow.adapt(IMAGES)
+    flow = perturb(flow)
+    given = (np.array([0, 1, 2, 2, 1, 0]),) if labels else ()
+    latents = tf.random.stateless_normal((6, 4, 4, 1), seed=[1, 2])
+    uses = {
+        "log_prob": lambda: flow.log_prob(IMAGES, *given),
+        "bits_per_dim": lambda: flow.bits_per_dim(IMAGES, *given, seed=3),
+        "sample": lambda: flow.sample(6, *given, temperature=0.7, seed=1),
+        "encode": lambda: flow.encode(IMAGES, *given),
+        "decode": lambda: flow.decode(latents, *given),
+        "call": lambda: flow({"images": IMAGES, "labels": given[0]} if labels else IMAGES),
+    }
+    if labels:
+        uses |= {
+            "marginal log_prob": lambda: flow.log_prob(IMAGES),
+            "classify": lambda: flow.classify(IMAGES),
+        }
+    for name, use in uses.items():
+        compiled = tf.function(use, jit_compile=True)().numpy().astype(float)
+        tolerance = 1 if name in ("sample", "decode") else 1e-3  # one grey level
+        np.testing.assert_allclose(compiled, use(), atol=tolerance, rtol=1e-4, err_msg=name)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("dequantization", ["uniform", "variational"])
+def test_training_step_compiles_with_xla(small, dequantization):
+    """And learns the same but for the noise: XLA draws other numbers from the same seed."""
+    results = []
+    for jit_compile in (False, True):
+        flow = small(dequantization=dequantization)
+        flow.compile(keras.optimizers.Adam(0.01, global_clipnorm=1.0), jit_compile=jit_compile)
+        history = flow.fit(IMAGES, epochs=3, batch_size=6, shuffle=False, verbose=0).history
+        results.append(history["bits_per_dim"])
+    np.testing.assert_allclose(*results, rtol=0.03)
+    assert results[1][-1] < results[1][0]
 
 
 def test_is_a_tfp_distribution_like_any_other(flow):
@@ -245,7 +286,7 @@ from conftest import FLOWS, random_images
 
 def trained():
     flow = FLOWS[sys.argv[2]]()
-    flow.compile(keras.optimizers.SGD(0.01))
+    flow.compile(keras.optimizers.SGD(0.003))
     return flow, flow.fit(images, batch_size=32, epochs=2, shuffle=False, verbose=0).history
 
 images = random_images(64, (4, 4, 1))
@@ -253,9 +294,9 @@ with tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"]).scope():
     both, history = trained()
 alone, expected = trained()
 assert both.normalization.adapted.numpy() == 1
-numpy.testing.assert_allclose(history["loss"], expected["loss"], rtol=0.05)
+numpy.testing.assert_allclose(history["loss"], expected["loss"], rtol=0.01)
 for received, weight in zip(both.get_weights(), alone.get_weights(), strict=True):
-    numpy.testing.assert_allclose(received, weight, atol=0.05)
+    numpy.testing.assert_allclose(received, weight, atol=0.01)
 """
 
 
@@ -288,7 +329,7 @@ def test_noise_goes_on_after_loading(flow, tmp_path):
     ],
 )
 def test_config_is_complete(constructor, options):
-    shared = {"levels": 17, "alpha": 0.02, "seed": 3, "activation": "gelu", "name": "mine"}
+    shared = {"levels": 17, "seed": 3, "activation": "gelu", "name": "mine"}
     flow = constructor((4, 4, 2), **shared, **options, dtype="mixed_bfloat16")
     copy = constructor.from_config(flow.get_config())
     assert copy.get_config() == flow.get_config()
@@ -335,7 +376,6 @@ def test_compiles_with_xla(flow, function):
         ({"image_shape": (0, 4, 1)}, "image_shape"),
         ({"levels": 1}, "levels.*from 2 to 256, received 1"),
         ({"levels": 300}, "received 300"),
-        ({"alpha": 0.5}, "alpha.*received 0.5"),
         ({"couplings": 0}, "couplings.*at least 1, received 0"),
     ],
 )

@@ -15,7 +15,7 @@ def values_of(normalization, points):
 
 @pytest.mark.parametrize("levels", [2, 3, 17, 256])
 def test_there_and_back(levels):
-    normalization = perturb(Normalization((4, 4, 3), levels=levels, alpha=0.25 / levels), 0.01)
+    normalization = perturb(Normalization((4, 4, 3), levels=levels), 0.01)
     images = random_images(20, (4, 4, 3), levels=levels)
     points = preprocessing.dequantize(tf.constant(images), 0.5, levels=levels)
     bijector = tfb.Chain(normalization.bijectors)
@@ -26,7 +26,7 @@ def test_there_and_back(levels):
 @pytest.mark.parametrize("level", [0, 16])
 def test_even_noise_of_black_and_of_white_becomes_normal(level):
     """The share in each part of a normal distribution: that is what the curve is for."""
-    normalization = Normalization((1, 10_000, 1), levels=17, alpha=0.25 / 17)
+    normalization = Normalization((1, 10_000, 1), levels=17)
     noise = np.random.default_rng(0).uniform(size=(1, 1, 10_000, 1)).astype(np.float32)
     points = (level + noise) / 17
     normalization.adapt(points)
@@ -36,11 +36,10 @@ def test_even_noise_of_black_and_of_white_becomes_normal(level):
 
 
 def test_density_integrates_to_one():
-    """Over all the values that the logit lets be, finely: the density is steep at the levels' edges."""
-    normalization = perturb(Normalization((1, 1, 1), levels=3, alpha=0.1), 0.1)
+    """Over the unit interval, and a little more, finely: the density is steep at the levels' edges."""
+    normalization = perturb(Normalization((1, 1, 1), levels=3), 0.1)
     bijector = tfb.Chain(normalization.bijectors)
-    margin = 0.1 / 0.8
-    edges = np.linspace(-margin, 1 + margin, 400_001)
+    edges = np.linspace(-0.1, 1.1, 400_001)
     middles = ((edges[:-1] + edges[1:]) / 2).astype(np.float32).reshape(-1, 1, 1, 1)
     x = bijector.inverse(middles).numpy().ravel().astype(np.float64)
     log_det = bijector.inverse_log_det_jacobian(middles, event_ndims=3).numpy()
@@ -52,7 +51,7 @@ def test_adapts_each_channel():
     images = random_images(500, (4, 4, 2)) // 4
     images[..., 1] += 150
     points = preprocessing.dequantize(tf.constant(images), 0.3, levels=256)
-    normalization = Normalization((4, 4, 2), levels=256, alpha=1e-3)
+    normalization = Normalization((4, 4, 2), levels=256)
     assert not normalization.adapted.numpy()
     normalization.adapt(points)
     assert normalization.adapted.numpy()
@@ -62,7 +61,7 @@ def test_adapts_each_channel():
 
 
 def test_new_curve_rises_and_mirrors():
-    normalization = Normalization((1, 1, 1), levels=256, alpha=1e-3)
+    normalization = Normalization((1, 1, 1), levels=256)
     grey = np.linspace(0, 256, 2001).astype(np.float32)
     values = values_of(normalization, grey.reshape(-1, 1, 1, 1) / 256).ravel()
     assert np.all(np.diff(values) > 0)
@@ -70,6 +69,6 @@ def test_new_curve_rises_and_mirrors():
 
 
 def test_config_is_complete():
-    normalization = Normalization((4, 4, 2), levels=17, alpha=0.02)
+    normalization = Normalization((4, 4, 2), levels=17)
     copy = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(normalization))
     assert copy.get_config() == normalization.get_config()

@@ -194,7 +194,7 @@ class StopWhenDiverged(keras.callbacks.Callback):
             if not math.isfinite(value) or value < -0.1:
                 raise FloatingPointError(
                     f"training diverged: {key} is {value:.3g}. Try a lower --learning-rate, a lower "
-                    "--gradient-clip, --precision float32, or a larger --alpha."
+                    "--gradient-clip, or --precision float32."
                 )
 
 

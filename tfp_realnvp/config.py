@@ -76,7 +76,6 @@ class TrainingConfig:
       activation: in the conditioners.
       conditional: whether the flow is told the labels: one distribution for each.
       dequantization: "uniform", or "variational" for learned noise.
-      alpha: of the logit; None means a quarter of a grey level.
       precision: of the matrix products in training, one of `PRECISIONS`.
       epochs: at most so many.
       batch_size: images in a step; None means the flow's default, or less where an epoch would have
@@ -109,7 +108,6 @@ class TrainingConfig:
     activation: str | None = None
     conditional: bool = False
     dequantization: Dequantization = "uniform"
-    alpha: float | None = None
     precision: Precision = "auto"
     epochs: int = 100
     batch_size: int | None = None
@@ -164,7 +162,7 @@ class TrainingConfig:
                 raise ValueError(
                     f"{name} must be an integer of at least {least}, received {value!r}."
                 )
-        for name in ("learning_rate", "time_limit", "alpha"):
+        for name in ("learning_rate", "time_limit"):
             value = getattr(self, name)
             if value is not None and not _is_number(value, above=0):
                 raise ValueError(f"{name} must be a number above 0, received {value!r}.")

@@ -99,9 +99,9 @@ def training_batches(
 
         return tf.nest.map_structure(rows, columns)
 
-    return (
-        tf.data.Dataset.counter(first_epoch)
-        .flat_map(batches_of_epoch)
-        .map(take)
-        .prefetch(tf.data.AUTOTUNE)
+    options = tf.data.Options()
+    options.autotune.enabled = (
+        False  # an iterator's end waits for the tuner's sleep, up to a minute
     )
+    batches = tf.data.Dataset.counter(first_epoch).flat_map(batches_of_epoch).map(take)
+    return batches.prefetch(2).with_options(options)

@@ -1,4 +1,4 @@
-"""Between grey levels and unbounded reals: dequantization, the unit cube, the logit."""
+"""Between grey levels and the unit cube: dequantization, noise, units of scores."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 import tensorflow as tf
-from tensorflow_probability import bijectors as tfb
 from tensorflow_probability import distributions as tfd
 
 __all__ = [
@@ -17,31 +16,13 @@ __all__ = [
     "dequantize",
     "image_noise",
     "log_prob",
-    "logit",
     "quantize",
     "to_seed",
 ]
 
-ALGORITHM = "philox"  # of random numbers: with the default, XLA draws others than TensorFlow
-
-
-def logit(alpha: float) -> tfb.Bijector:
-    """The bijector from unbounded reals (forward: towards the image) to the unit cube.
-
-    - Forward: `y = (sigmoid(x) - alpha) / (1 - 2 alpha)`
-    - Inverse: `x = logit(alpha + (1 - 2 alpha) y)`
-
-    so that the values 0 and 1 of a black and of a white pixel stay finite.
-
-    Args:
-      alpha: in (0, 0.5).
-
-    Reference:
-      Dinh, Sohl-Dickstein, Bengio (2017), Density estimation using Real NVP, section 4.1;
-      Papamakarios, Pavlakou, Murray (2017), Masked Autoregressive Flow, appendix D.
-    """
-    margin = alpha / (1 - 2 * alpha)
-    return tfb.Sigmoid(low=-margin, high=1 + margin, name="logit")
+ALGORITHM = (
+    "philox"  # of random numbers, the same on all devices (XLA makes other fractions of its bits)
+)
 
 
 def to_seed(seed: int | tf.Tensor | None) -> tf.Tensor:

@@ -88,7 +88,14 @@ def _builder(name: str, data_dir: str | Path | None):
 
 
 def _read(tfds, builder, part: str, image_key: str, label_key: str) -> Arrays:
-    batches = list(tfds.as_numpy(builder.as_dataset(split=part, batch_size=1000)))
+    import tensorflow as tf  # noqa: PLC0415  (slow to import)
+
+    # tuning and caching are for what is read again and again
+    options = tf.data.Options()
+    options.autotune.enabled = False
+    config = tfds.ReadConfig(options, try_autocache=False, num_parallel_calls_for_decode=4)
+    dataset = builder.as_dataset(split=part, batch_size=1000, read_config=config)
+    batches = list(tfds.as_numpy(dataset))
     images = np.concatenate([batch[image_key] for batch in batches])
     return images, np.concatenate([batch[label_key] for batch in batches]).astype(np.int64)
 

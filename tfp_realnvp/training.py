@@ -29,6 +29,7 @@ from tfp_realnvp.callbacks import (
 from tfp_realnvp.config import TrainingConfig
 from tfp_realnvp.files import write_json
 from tfp_realnvp.flows import BY_NAME, ImageFlow
+from tfp_realnvp.optimizers import Adam
 from tfp_realnvp.parts import Parts, load_parts, training_batches
 from tfp_realnvp.runs import RunFolder
 
@@ -147,13 +148,10 @@ def _build_flow(config: TrainingConfig, parts: Parts) -> ImageFlow:
         levels=parts.levels,
         labels=np.unique(parts.train.labels).tolist() if config.conditional else (),
         dequantization=config.dequantization,
-        alpha=config.alpha,
         seed=config.seed,
         dtype=config.precision,
     )
-    flow.compile(
-        keras.optimizers.Adam(config.learning_rate, global_clipnorm=config.gradient_clip or None)
-    )
+    flow.compile(Adam(config.learning_rate, global_clipnorm=config.gradient_clip or None))
     return flow
 
 

@@ -3,7 +3,8 @@
 from tfp_realnvp.bijectors.actnorm import ActNorm
 from tfp_realnvp.bijectors.coupling import Coupling
 from tfp_realnvp.bijectors.partial import Partial
+from tfp_realnvp.bijectors.reorder import Reorder
 from tfp_realnvp.bijectors.squeeze import Squeeze
 from tfp_realnvp.bijectors.tone_curve import ToneCurve
 
-__all__ = ["ActNorm", "Coupling", "Partial", "Squeeze", "ToneCurve"]
+__all__ = ["ActNorm", "Coupling", "Partial", "Reorder", "Squeeze", "ToneCurve"]

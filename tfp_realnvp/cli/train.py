@@ -73,9 +73,6 @@ def train(
     dequantization: Annotated[
         Dequantization, typer.Option(help="Noise within a grey level: even, or learned.")
     ] = DEFAULTS.dequantization,
-    alpha: Annotated[
-        float | None, typer.Option(help="Of the logit; default: a quarter of a grey level.")
-    ] = None,
     precision: Annotated[
         Precision,
         typer.Option(help="Of the matrix products in training; auto: the fastest here."),
@@ -149,7 +146,6 @@ def train(
         activation=activation,
         conditional=conditional,
         dequantization=dequantization,
-        alpha=alpha,
         precision=precision,
         epochs=epochs,
         batch_size=batch_size,

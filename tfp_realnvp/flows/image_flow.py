@@ -32,7 +32,7 @@ class ImageFlow(keras.Model, abc.ABC):
     the negative log-probability in nats per dimension, the metric is `bits_per_dim`; Keras's callbacks want
     to be told that less is better: `monitor="val_bits_per_dim", mode="min"`.
 
-    Between the image and the subclass's bijectors stands `Normalization`: logit, tone curve and ActNorm.
+    Between the image and the subclass's bijectors stands `Normalization`: tone curve and ActNorm.
     It takes its start from images: `adapt`, called by the first `fit`.
 
     A flow with `labels` is class-conditional: one distribution for each label. It is trained by
@@ -42,7 +42,6 @@ class ImageFlow(keras.Model, abc.ABC):
     Args:
       image_shape: (height, width, channels).
       levels: number of grey levels, 2 to 256; images are integers in [0, levels).
-      alpha: of the logit, in (0, 0.5), see `preprocessing.logit`; None means a quarter of a grey level.
       labels: those of a class-conditional flow, integers; none for a flow of images alone.
       dequantization: "uniform", or "variational" for learned noise, see `VariationalDequantization`.
       seed: of the initial weights and of the dequantization noise in training.
@@ -61,7 +60,6 @@ class ImageFlow(keras.Model, abc.ABC):
         image_shape: tuple[int, int, int],
         *,
         levels: int = 256,
-        alpha: float | None = None,
         labels: Sequence[int] = (),
         dequantization: str = "uniform",
         seed: int = 0,
@@ -75,10 +73,6 @@ class ImageFlow(keras.Model, abc.ABC):
         height, width, channels = image_shape
         if not 2 <= levels <= 256:
             raise ValueError(f"`levels` must be from 2 to 256, received {levels}.")
-        if alpha is None:
-            alpha = 0.25 / levels
-        if not 0 < alpha < 0.5:
-            raise ValueError(f"`alpha` must be between 0 and 0.5, received {alpha}.")
         if len(set(labels)) != len(labels) or len(labels) == 1:
             raise ValueError(f"`labels` must be two or more different ones, received {labels}.")
         if dequantization not in DEQUANTIZATIONS:
@@ -88,13 +82,10 @@ class ImageFlow(keras.Model, abc.ABC):
             )
         self.image_shape = (int(height), int(width), int(channels))
         self.levels = levels
-        self.alpha = alpha
         self.labels = tuple(int(label) for label in labels)
         self.dequantization = dequantization
         self.seed = seed
-        self.normalization = Normalization(
-            self.image_shape, levels=levels, alpha=alpha, dtype="float32"
-        )
+        self.normalization = Normalization(self.image_shape, levels=levels, dtype="float32")
         self.dequantizer = None
         if dequantization == "variational":
             self.dequantizer = VariationalDequantization(
@@ -149,8 +140,8 @@ class ImageFlow(keras.Model, abc.ABC):
     def log_prob(self, images, labels=None, *, seed: int = 0) -> tf.Tensor:
         """Log-probability of images, in nats per image, comparable between models and with papers.
 
-        It includes dequantization (one draw of noise, see `preprocessing.log_prob`), the logit's
-        log-determinant and `-D log(levels)`. An image's score depends on the image and the seed alone.
+        It includes dequantization (one draw of noise, see `preprocessing.log_prob`), all
+        log-determinants and `-D log(levels)`. An image's score depends on the image and the seed alone.
 
         Args:
           images: integers in [0, levels), [n, height, width, channels].
@@ -354,6 +345,10 @@ class ImageFlow(keras.Model, abc.ABC):
         """`keras.Model.fit` with images alone; the first call adapts the normalization to them."""
         if not self.normalization.adapted.numpy():
             self.adapt(x)
+        if getattr(self, "optimizer", None):
+            # else the first step makes the optimizer's variables, and TensorFlow traces it twice
+            with self.distribute_strategy.scope():
+                self.optimizer.build(self.trainable_variables)
         return super().fit(x, *args, **kwargs)
 
     def call(self, inputs, training=False):
@@ -413,7 +408,6 @@ class ImageFlow(keras.Model, abc.ABC):
             **super().get_config(),
             "image_shape": self.image_shape,
             "levels": self.levels,
-            "alpha": self.alpha,
             "labels": self.labels,
             "dequantization": self.dequantization,
             "seed": self.seed,

@@ -32,7 +32,7 @@ class MultiscaleRealNVP(ImageFlow):
       blocks: residual blocks of a conditioner, at least 0.
       activation: in the conditioners.
       gated: whether the residual blocks are gated, see `ConvResNet`.
-      **kwargs: those of `ImageFlow`: `levels`, `labels`, `dequantization`, `alpha`, `seed`, `dtype`.
+      **kwargs: those of `ImageFlow`: `levels`, `labels`, `dequantization`, `seed`, `dtype`.
 
     Raises:
       ValueError: an argument outside its range, or an image shape that cannot be squeezed so often.

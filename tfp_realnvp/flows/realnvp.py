@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import keras
-import numpy as np
 from tensorflow_probability import bijectors as tfb
 
 from tfp_realnvp import masks
-from tfp_realnvp.bijectors import Coupling
+from tfp_realnvp.bijectors import Coupling, Reorder
 from tfp_realnvp.conditioners import DenseConditioner
 from tfp_realnvp.flows.image_flow import ImageFlow
 
@@ -27,7 +26,7 @@ class RealNVP(ImageFlow):
       depth: dense layers in a conditioner, the output layer included, at least 1.
       width: units of a hidden layer.
       activation: of the hidden layers.
-      **kwargs: those of `ImageFlow`: `levels`, `labels`, `dequantization`, `alpha`, `seed`, `dtype`.
+      **kwargs: those of `ImageFlow`: `levels`, `labels`, `dequantization`, `seed`, `dtype`.
 
     Raises:
       ValueError: an argument outside its range.
@@ -35,7 +34,7 @@ class RealNVP(ImageFlow):
     Example:
       >>> flow = RealNVP((8, 8, 1), levels=17, couplings=2, width=32)
       >>> flow.compile(optimizer="adam")
-      >>> images = np.zeros((100, 8, 8, 1), np.uint8)
+      >>> images = keras.ops.zeros((100, 8, 8, 1), "uint8")
       >>> history = flow.fit(images, epochs=1, verbose=0)
       >>> flow.sample(5, seed=0).shape
       TensorShape([5, 8, 8, 1])
@@ -87,17 +86,12 @@ class RealNVP(ImageFlow):
 
     def make_bijectors(self, context) -> list[tfb.Bijector]:
         """To the order of the checkerboard, the couplings, and back to the image shape."""
-        unflatten = tfb.Chain(
-            [
-                tfb.Reshape(self.image_shape, [self.dimensions]),
-                tfb.Permute(np.argsort(self.order).astype(np.int32), axis=-1),
-            ]
-        )
+        reorder = Reorder(self.image_shape, self.order)
         couplings = [
             Coupling(conditioner, split=self.split, parity=step % 2, context=context)
             for step, conditioner in enumerate(self.conditioners)
         ]
-        return [unflatten, *couplings, tfb.Invert(unflatten)]
+        return [tfb.Invert(reorder), *couplings, reorder]
 
     def get_config(self):
         """The constructor's arguments."""

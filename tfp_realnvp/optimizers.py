@@ -1,0 +1,55 @@
+"""The optimizer of `train`: Keras's Adam, faster."""
+
+from __future__ import annotations
+
+import keras
+import tensorflow as tf
+
+__all__ = ["Adam"]
+
+
+@keras.saving.register_keras_serializable(package="tfp_realnvp")
+class Adam(keras.optimizers.Adam):
+    """`keras.optimizers.Adam` with one operation for each weight instead of twenty.
+
+    The numbers are the same. A training step reads and writes each weight and its two moments once, and
+    is traced more quickly; benchmarks/compare.py shows what that gives.
+
+    Args:
+      *args: those of `keras.optimizers.Adam`.
+      **kwargs: likewise, but `amsgrad`.
+
+    Raises:
+      ValueError: `amsgrad` was asked for.
+
+    Example:
+      >>> weight = keras.Variable([1.0])
+      >>> Adam(0.1, global_clipnorm=1.0).apply([tf.constant([2.0])], [weight])
+      >>> weight.numpy()
+      array([0.9], dtype=float32)
+
+    Reference:
+      Kingma, Ba (2015), Adam: a method for stochastic optimization, algorithm 1.
+    """
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        if self.amsgrad:
+            raise ValueError("`amsgrad` must be False, or take `keras.optimizers.Adam`.")
+
+    def update_step(self, gradient, variable, learning_rate):
+        """Change a weight and its moments."""
+        index = self._get_variable_index(variable)
+        step = tf.cast(self.iterations.value + 1, variable.dtype)
+        tf.raw_ops.ResourceApplyAdam(
+            var=variable.handle,  # a TensorFlow variable: that of the device, if there are several
+            m=self._momentums[index].value.handle,
+            v=self._velocities[index].value.handle,
+            beta1_power=self.beta_1**step,
+            beta2_power=self.beta_2**step,
+            lr=tf.cast(learning_rate, variable.dtype),
+            beta1=self.beta_1,
+            beta2=self.beta_2,
+            epsilon=self.epsilon,
+            grad=tf.cast(gradient, variable.dtype),
+        )
