@@ -2,13 +2,15 @@
 # make test    all tests; with MNIST_DIR=FOLDER those that need the four files of MNIST, too
 # make quick   the tests that take seconds
 # make lint    ruff and mypy
+# make bench   our speed beside that of other libraries, a quarter of an hour on an idle machine; with
+#              MNIST_DIR=FOLDER on MNIST, and the time to a given score, too
 
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: demo test quick lint
+.PHONY: demo test quick lint bench
 
 demo: $(INSTALLED)
 	$(BIN)/tfp-realnvp demo --run-dir runs/demo --overwrite
@@ -23,6 +25,14 @@ lint: $(INSTALLED)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+bench: $(VENV)/.installed-bench
+	$(BIN)/python benchmarks/compare.py
+	test -z "$(MNIST_DIR)" || $(BIN)/python benchmarks/time_to.py
+
+$(VENV)/.installed-bench: $(INSTALLED)
+	$(BIN)/python -m pip install --quiet --editable '.[bench]'
+	touch $@
 
 $(INSTALLED): setup.cfg pyproject.toml
 	$(PYTHON) -m venv $(VENV)

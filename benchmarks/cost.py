@@ -1,9 +1,10 @@
-"""What a multi-scale flow costs against scales, channels and image size: a table in Markdown.
+"""What a multi-scale flow costs against image size, scales, couplings and channels: a table in Markdown.
 
     python benchmarks/cost.py
 
 Each line is a process of its own. Rates are medians; memory is the process's peak, less what it had before
-the flow was made.
+the flow was made. On paper is the arithmetic of the convolutions in a training step for one image: two
+operations for each weight at each position, forward, and twice as many backward.
 """
 
 import argparse
@@ -16,36 +17,41 @@ import sys
 import time
 
 CASES = (
-    # image shape, scales, channels
-    ((8, 8, 1), 2, 64),
-    ((28, 28, 1), 1, 64),
-    ((28, 28, 1), 2, 16),
-    ((28, 28, 1), 2, 32),
-    ((28, 28, 1), 2, 64),
-    ((28, 28, 1), 2, 128),
-    ((32, 32, 3), 1, 64),
-    ((32, 32, 3), 2, 64),
-    ((32, 32, 3), 3, 64),
-    ((64, 64, 3), 3, 64),
+    # image shape, scales, couplings, channels
+    ((8, 8, 1), 2, 4, 64),
+    ((14, 14, 1), 1, 4, 64),
+    ((28, 28, 1), 1, 4, 64),
+    ((28, 28, 1), 2, 4, 64),
+    ((28, 28, 1), 2, 2, 64),
+    ((28, 28, 1), 2, 8, 64),
+    ((28, 28, 1), 2, 4, 16),
+    ((28, 28, 1), 2, 4, 32),
+    ((28, 28, 1), 2, 4, 128),
+    ((32, 32, 3), 2, 4, 64),
+    ((64, 64, 3), 2, 4, 64),
 )
 BATCH = 32
 STEPS = 15
 
 
-def measure(image_shape, scales, channels):
+def measure(image_shape, scales, couplings, channels):
     """Parameters, images per second in training and in scoring, and memory of one flow."""
-    import keras  # noqa: PLC0415  (the parent process does not need it)
-    import numpy as np  # noqa: PLC0415
+    import numpy as np  # noqa: PLC0415  (the parent process does not need it)
 
     from tfp_realnvp import MultiscaleRealNVP  # noqa: PLC0415
-    from tfp_realnvp.config import default_precision  # noqa: PLC0415
+    from tfp_realnvp.hardware import default_precision  # noqa: PLC0415
+    from tfp_realnvp.optimizers import Adam  # noqa: PLC0415
 
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     images = np.random.default_rng(0).integers(256, size=(BATCH, *image_shape), dtype=np.uint8)
     flow = MultiscaleRealNVP(
-        image_shape, scales=scales, channels=channels, dtype=default_precision()
+        image_shape,
+        scales=scales,
+        couplings=couplings,
+        channels=channels,
+        dtype=default_precision(),
     )
-    flow.compile(keras.optimizers.Adam(1e-4, global_clipnorm=1.0))
+    flow.compile(Adam(1e-4, global_clipnorm=1.0))
     flow.adapt(images)
 
     def rate(step):
@@ -59,11 +65,24 @@ def measure(image_shape, scales, channels):
 
     return {
         "parameters": flow.count_params(),
+        "operations": operations(flow),
         "training": rate(lambda: flow.train_on_batch(images)),
         "scoring": rate(lambda: flow.log_prob(images).numpy()),
         "sampling": rate(lambda: flow.sample(BATCH, seed=0).numpy()),
         "megabytes": (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024,
     }
+
+
+def operations(flow):
+    """Of the convolutions, for one image in training."""
+    height, width, _ = flow.image_shape
+    total = 0
+    for scale, row in enumerate(flow.conditioners, start=1):
+        positions = (height // 2**scale) * (width // 2**scale)
+        for conditioner in row:
+            weights = [weight for weight in conditioner.weights if weight.name == "kernel"]
+            total += 6 * positions * sum(weight.shape.num_elements() for weight in weights)
+    return total
 
 
 def main():
@@ -75,22 +94,24 @@ def main():
         print(json.dumps(measure(*json.loads(case))))
         return
     print(
-        "| images | scales | channels | parameters | training, images/s | scoring | sampling | memory, MB |"
+        "| images | scales | couplings | channels | parameters | on paper, MFLOP | training, images/s "
+        "| scoring | sampling | memory, MB |"
     )
-    print("|---|---|---|---|---|---|---|---|")
-    for image_shape, scales, channels in CASES:
+    print("|---" * 10 + "|")
+    for case in CASES:
         process = subprocess.run(
-            [sys.executable, __file__, "--case", json.dumps([image_shape, scales, channels])],
+            [sys.executable, __file__, "--case", json.dumps(case)],
             env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"},
             check=True,
             capture_output=True,
             text=True,
         )
         row = json.loads(process.stdout.splitlines()[-1])
+        image_shape, scales, couplings, channels = case
         print(
-            f"| {'x'.join(map(str, image_shape))} | {scales} | {channels} | {row['parameters']:,} "
-            f"| {row['training']:,.0f} | {row['scoring']:,.0f} | {row['sampling']:,.0f} "
-            f"| {row['megabytes']:,.0f} |",
+            f"| {'x'.join(map(str, image_shape))} | {scales} | {couplings} | {channels} "
+            f"| {row['parameters']:,} | {row['operations'] / 1e6:,.0f} | {row['training']:,.0f} "
+            f"| {row['scoring']:,.0f} | {row['sampling']:,.0f} | {row['megabytes']:,.0f} |",
             flush=True,
         )
 

@@ -222,6 +222,16 @@ def test_public_functions_compile_with_xla(small, labels):
         np.testing.assert_allclose(compiled, use(), atol=tolerance, rtol=1e-4, err_msg=name)
 
 
+def test_in_another_precision(flow):
+    half = flow.in_precision("mixed_bfloat16")
+    assert conditioners(half)[0].dense.compute_dtype == "bfloat16"
+    assert conditioners(flow)[0].dense.compute_dtype == "float32"
+    received, expected = half.log_prob(IMAGES).numpy(), flow.log_prob(IMAGES).numpy()
+    assert 0 < np.abs(received - expected).max() < 0.5
+    back = half.in_precision("float32")
+    np.testing.assert_array_equal(back.log_prob(IMAGES), expected)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("dequantization", ["uniform", "variational"])
 def test_training_step_compiles_with_xla(small, dequantization):

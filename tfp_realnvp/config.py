@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from pathlib import Path
 from typing import Any, Literal, get_args
+
+from tfp_realnvp import hardware
 
 __all__ = [
     "FLOWS",
@@ -14,7 +15,6 @@ __all__ = [
     "FlowName",
     "Precision",
     "TrainingConfig",
-    "default_precision",
 ]
 
 Precision = Literal["auto", "float32", "mixed_bfloat16"]
@@ -177,7 +177,7 @@ class TrainingConfig:
 
     def resolved(self, images: int) -> TrainingConfig:
         """The same with the defaults that depend on the machine and on the number of training images."""
-        precision = default_precision() if self.precision == "auto" else self.precision
+        precision = hardware.default_precision() if self.precision == "auto" else self.precision
         defaults = FLOWS[self.flow]
         chosen = {name: getattr(self, name) for name in defaults if getattr(self, name) is not None}
         batch_size = max(1, min(defaults["batch_size"], images // 20))
@@ -203,17 +203,3 @@ class TrainingConfig:
 
 def _is_number(value, *, above: float) -> bool:
     return isinstance(value, (int, float)) and math.isfinite(value) and value > above
-
-
-def default_precision() -> Precision:
-    """The fastest precision of this machine's matrix products that learns as well as float32.
-
-    bfloat16 on a GPU and on a CPU with instructions for it; other CPUs would only imitate it.
-    """
-    import tensorflow as tf  # noqa: PLC0415  (slow to import)
-
-    if tf.config.list_physical_devices("GPU"):
-        return "mixed_bfloat16"
-    cpu = Path("/proc/cpuinfo")
-    flags = cpu.read_text() if cpu.is_file() else ""
-    return "mixed_bfloat16" if "avx512_bf16" in flags or "amx_bf16" in flags else "float32"

@@ -25,7 +25,7 @@ class Adam(keras.optimizers.Adam):
     Example:
       >>> weight = keras.Variable([1.0])
       >>> Adam(0.1, global_clipnorm=1.0).apply([tf.constant([2.0])], [weight])
-      >>> weight.numpy()
+      >>> weight.numpy().round(3)
       array([0.9], dtype=float32)
 
     Reference:

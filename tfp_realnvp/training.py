@@ -14,9 +14,8 @@ from pathlib import Path
 
 import keras
 import numpy as np
-import tensorflow as tf
 
-from tfp_realnvp import datasets, evaluation, plots
+from tfp_realnvp import datasets, evaluation, hardware, plots
 from tfp_realnvp.callbacks import (
     AverageWeights,
     Budget,
@@ -86,7 +85,7 @@ def train(
                 "flow": {"class": type(flow).__name__, "config": flow.get_config()},
                 "versions": {name: metadata.version(name) for name in PACKAGES}
                 | {"python": platform.python_version()},
-                "device": _device(),
+                "device": hardware.name(),
             }
         )
         session = _Session(config, run, parts, flow, started, say)
@@ -155,13 +154,6 @@ def _build_flow(config: TrainingConfig, parts: Parts) -> ImageFlow:
     return flow
 
 
-def _in_float32(flow: ImageFlow) -> ImageFlow:
-    """A copy of a flow that computes everything in float32."""
-    copy = type(flow).from_config({**flow.get_config(), "dtype": "float32"})
-    copy.set_weights(flow.get_weights())
-    return copy
-
-
 class _Session:
     """One process's part of a run, from the prepared flow to the metrics."""
 
@@ -173,7 +165,7 @@ class _Session:
                 f"batch_size must be at most the number of training images, {len(parts.train)}, "
                 f"received {config.batch_size}."
             )
-        self.average, self.best = _in_float32(flow), _in_float32(flow)
+        self.average, self.best = flow.in_precision("float32"), flow.in_precision("float32")
         self.first_epoch = run.read_state(training=flow, average=self.average)
         history = run.read_history()[: self.first_epoch]
         if history:
@@ -212,7 +204,7 @@ class _Session:
         self.say(
             f"Training a {type(self.flow).__name__} of {self.flow.count_params():,} parameters on "
             f"{len(parts.train):,} images of {self.config.dataset}, "
-            f"{'x'.join(map(str, parts.image_shape))}, on {_device()} in {self.config.precision}"
+            f"{'x'.join(map(str, parts.image_shape))}, on {hardware.describe(self.config.precision)}"
             + (f", from epoch {self.first_epoch + 1} on" if self.first_epoch else "")
             + (
                 f", for at most {self.config.time_limit:.0f} s (--time-limit)."
@@ -296,7 +288,7 @@ class _Session:
             "seconds": round(self.budget.elapsed(), 1),
             "images_per_second": round(float(np.median([r["images_per_second"] for r in rows])), 1),
             "parameters": self.best.count_params(),
-            "device": _device(),
+            "device": hardware.name(),
         }
 
     def _end(self) -> str:
@@ -321,10 +313,3 @@ def _check_tensorboard(wanted: bool):
         raise ModuleNotFoundError(
             "logs for TensorBoard need the package tensorboard: pip install 'tfp-realnvp[tensorboard]'."
         )
-
-
-def _device() -> str:
-    gpus = tf.config.list_physical_devices("GPU")
-    if not gpus:
-        return "CPU"
-    return str(tf.config.experimental.get_device_details(gpus[0]).get("device_name", "GPU"))

@@ -55,7 +55,9 @@ class Coupling(tfb.Bijector):
 
     def _parts(self, values):
         """(kept, other) of `values`; `_join` puts them back."""
-        first, second = values[..., : self._split], values[..., self._split :]
+        # tf.split, not two slices: its gradient is one concatenation
+        sizes = [self._split, values.shape[-1] - self._split]
+        first, second = tf.split(values, sizes, axis=-1)
         return (second, first) if self._parity else (first, second)
 
     def _join(self, kept, other):

@@ -12,14 +12,14 @@ __all__ = ["ToneCurve"]
 
 
 class ToneCurve(tfb.Bijector):
-    """A quadratic spline, the same for every entry, with linear tails.
+    """A quadratic spline, the same for every number of an image, with linear tails.
 
     Its slope runs straight from knot to knot. In the piece that begins at the knot y0, where the curve is at
     x0, has the slope d and bends by c (the slope's slope), with `t = y - y0`:
 
     - Inverse (image to latent): `x = x0 + t (d + c t / 2)`
     - Forward (latent to image): `y = y0 + 2 r / (d + sqrt(d**2 + 2 c r))`, with `r = x - x0`
-    - Inverse log-determinant: `log(d + c t)`
+    - Inverse log-determinant: `sum(log(d + c t))`
 
     The image values from 0 to 1 are cut into equal cells, and knots lie between cells: a table says which piece
     a cell belongs to. Training only goes from image to latent, where so neither a search nor a root is needed.
@@ -33,8 +33,8 @@ class ToneCurve(tfb.Bijector):
 
     Example:
       >>> curve = ToneCurve([0, 4], cells=4, slopes=tf.constant([1.0, 3.0]), lowest=0.0)
-      >>> curve.inverse([-1.0, 0.5, 1.0, 2.0]).numpy()
-      array([-1.  ,  0.75,  2.  ,  5.  ], dtype=float32)
+      >>> curve.inverse([[[-1.0, 0.5, 1.0, 2.0]]]).numpy()
+      array([[[-1.  ,  0.75,  2.  ,  5.  ]]], dtype=float32)
 
     Reference:
       Mueller, McWilliams, Rousselle, Gross, Novak (2019), Neural importance sampling, section 4.2
@@ -61,7 +61,7 @@ class ToneCurve(tfb.Bijector):
             ],
             axis=-1,
         )
-        super().__init__(forward_min_event_ndims=0, parameters=parameters, name=name)
+        super().__init__(forward_min_event_ndims=3, parameters=parameters, name=name)
 
     @classmethod
     def _parameter_properties(cls, dtype):
@@ -77,7 +77,7 @@ class ToneCurve(tfb.Bijector):
 
     def _forward_log_det_jacobian(self, x):
         _, t, _, slope, bend = once_per_pair(self, "forward", x, lambda: self._place_of_x(x))
-        return -tf.math.log(slope + bend * t)
+        return -tf.reduce_sum(tf.math.log(slope + bend * t), axis=[-3, -2, -1])
 
     def _place_of_x(self, x):
         """(y0, t, x0, d, c) of each entry."""

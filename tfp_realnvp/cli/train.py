@@ -10,9 +10,11 @@ from typing import Annotated
 
 import typer
 
+from tfp_realnvp import hardware
 from tfp_realnvp.cli.options import Json, ManualDir, Seed, flow_help, seconds
 from tfp_realnvp.cli.output import quiet_start, show, summary
 from tfp_realnvp.config import Dequantization, FlowName, Precision, TrainingConfig
+from tfp_realnvp.hardware import Device
 
 __all__ = ["train"]
 
@@ -77,6 +79,9 @@ def train(
         Precision,
         typer.Option(help="Of the matrix products in training; auto: the fastest here."),
     ] = DEFAULTS.precision,
+    device: Annotated[
+        Device, typer.Option(help="auto: a GPU if there is one, else the CPU.")
+    ] = "auto",
     epochs: Annotated[int, typer.Option(help="At most so many.")] = DEFAULTS.epochs,
     batch_size: Annotated[
         int | None,
@@ -164,6 +169,8 @@ def train(
 
             datasets.check(config.dataset, manual_dir=config.manual_dir)
         from tfp_realnvp import training  # noqa: PLC0415
+
+        hardware.use(device)
     if resume:
         _check_resume(context, config, run_dir)
         limit = None if _is_default(context, "time_limit") else config.time_limit or math.inf

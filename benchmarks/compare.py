@@ -1,0 +1,372 @@
+"""Our flows beside the same flows of other libraries: images per second, as a table in Markdown.
+
+    pip install -e '.[bench]'
+    python benchmarks/compare.py [--mnist FOLDER]
+
+Each row is a process of its own. They take turns: round after round, job by job, row by row, one at a time.
+The first round warms up and does not count; of the others the table shows the median, and the distance
+between the quartiles in percent of it. Everything is written to benchmarks/results.json.
+"""
+
+import argparse
+import contextlib
+import datetime
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import tempfile
+from importlib import metadata
+from pathlib import Path
+
+FOLDER = Path(__file__).parent
+RESULTS = FOLDER / "results.json"
+PEERS = ("nflows", "zuko", "normflows")
+DENSE = "dense"
+CONVOLUTIONAL = "convolutional"
+LIBRARIES = {
+    DENSE: ("ours", "command", "bare", "tfp", *PEERS, "products"),
+    CONVOLUTIONAL: ("ours", "nflows", "normflows"),
+}
+JOBS = {
+    DENSE: {
+        "train_128": {"job": "train", "size": 128, "times": 20},
+        "train_512": {"job": "train", "size": 512, "times": 20},
+        "log_prob": {"job": "log_prob", "size": 1000, "times": 5},
+        "sample": {"job": "sample", "size": 1000, "times": 5},
+    },
+    CONVOLUTIONAL: {
+        "train_32": {"job": "train", "size": 32, "times": 20},
+        "log_prob": {"job": "log_prob", "size": 200, "times": 3},
+        "sample": {"job": "sample", "size": 200, "times": 3},
+    },
+}
+ONLY_FLOAT32 = ("tfp",)
+IN_TENSORFLOW = ("ours", "command", "bare", "tfp")
+PACKAGES = (
+    "tfp-realnvp",
+    "tensorflow",
+    "keras",
+    "tensorflow-probability",
+    "torch",
+    *PEERS,
+    "numpy",
+)
+
+
+class Worker:
+    """A process of `worker.py`.
+
+    Args:
+      library: a module of `libraries`.
+      flow: "dense" or "convolutional".
+      precision: "float32" or "bfloat16".
+      mnist: folder with the idx files, or None.
+    """
+
+    def __init__(self, library: str, flow: str, precision: str, mnist: str | None):
+        self.name = f"{library} {precision}"
+        self._errors = tempfile.TemporaryFile("w+")  # noqa: SIM115  (see `close`)
+        self._process = subprocess.Popen(
+            [
+                sys.executable,
+                FOLDER / "worker.py",
+                library,
+                flow,
+                precision,
+                *filter(None, [mnist]),
+            ],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._errors,
+            text=True,
+        )
+
+    def ask(self, job: dict) -> dict:
+        """Have a job done."""
+        with contextlib.suppress(BrokenPipeError):  # `answer` says why
+            print(json.dumps(job), file=self._process.stdin, flush=True)
+        return self.answer()
+
+    def answer(self) -> dict:
+        """The next line; ends the program, with what the process said, if there is none."""
+        line = self._process.stdout.readline()
+        if not line:
+            self._errors.seek(0)
+            sys.exit(f"{self._errors.read()}\n{self.name} has died; above is what it said.")
+        content = json.loads(line)
+        if "error" in content:
+            sys.exit(content["error"])
+        return content
+
+    def close(self):
+        """End the process."""
+        self._process.kill()
+        self._process.wait()
+        self._errors.close()
+
+
+def main():
+    """Measure, print, write."""
+    options = read_options()
+    if options.device == "cpu":
+        os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
+    os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+    os.environ["TF_FORCE_GPU_ALLOW_GROWTH"] = "true"  # the processes share the GPU
+    if os.getloadavg()[0] > 1:
+        print(
+            "Other programs are at work on this machine: the numbers will be off.", file=sys.stderr
+        )
+    default = default_precision()
+    results = {
+        "date": datetime.date.today().isoformat(),
+        "data": "MNIST, digits 0 to 8" if options.mnist else "synthetic: 80 % black, noise",
+        "hardware": {**hardware(), "default_precision": default},
+        "versions": versions(),
+        "rounds": options.rounds,
+        "load_before": os.getloadavg()[0],
+    }
+    for flow in (DENSE, CONVOLUTIONAL):
+        results[flow] = measure(flow, default, options)
+        print_table(flow, results[flow])
+    results["ratios"], results["ratios_by_peer"] = ratios(results[DENSE], default)
+    results["share_of_limit"] = share_of_limit(results[DENSE])
+    print_ratios(results)
+    if options.json:
+        write(results, options.json)
+
+
+def read_options():
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--quick",
+        action="store_true",
+        help="a smoke test: short jobs, fewer rows, one round, no file",
+    )
+    parser.add_argument("--rounds", type=int, help="that count, 7 by default")
+    parser.add_argument("--json", type=Path, help="where the results go")
+    parser.add_argument("--device", choices=("auto", "cpu"), default="auto")
+    parser.add_argument(
+        "--mnist", default=os.environ.get("MNIST_DIR"), help="folder with the four idx files"
+    )
+    parser.add_argument(
+        "--libraries",
+        nargs="+",
+        choices=LIBRARIES[DENSE],
+        default=LIBRARIES[DENSE],
+        help="only these; all by default",
+    )
+    options = parser.parse_args()
+    options.rounds = options.rounds or (1 if options.quick else 7)
+    options.json = options.json or (None if options.quick else RESULTS)
+    return options
+
+
+def precisions(library: str, default: str, quick: bool) -> list[str]:
+    """Those in which a library is measured; the default is the fastest one of this machine."""
+    if library in ONLY_FLOAT32 or (quick and library in PEERS):
+        return ["float32"]
+    if library == "command":
+        return [default]
+    if quick and library != "ours":
+        return [default]
+    return sorted({"float32", default}, reverse=True)
+
+
+def measure(flow: str, default: str, options) -> dict:
+    """The rows of a table by name."""
+    jobs = JOBS[flow]
+    if options.quick:
+        jobs = {name: {**job, "times": max(1, job["times"] // 10)} for name, job in jobs.items()}
+    workers, rows = {}, {}
+    try:
+        for library in (name for name in LIBRARIES[flow] if name in options.libraries):
+            for precision in precisions(library, default, options.quick):
+                name = f"{library} {precision}"
+                workers[name] = Worker(library, flow, precision, options.mnist)
+                rows[name] = {"library": library, "precision": precision}
+        for name, worker in workers.items():
+            rows[name] |= worker.answer()
+        rates = {(name, job): [] for name in workers for job in jobs}
+        for number in range(options.rounds + 1):
+            for job, task in jobs.items():
+                for name, worker in workers.items():
+                    answer = worker.ask(task)
+                    if number:
+                        rates[name, job].append(task["size"] / answer["seconds"])
+                    elif task["job"] == "train":
+                        rows[name]["megabytes"] = answer["megabytes"]
+            print(f"{flow}: round {number} of {options.rounds}", file=sys.stderr)
+    finally:
+        for worker in workers.values():
+            worker.close()
+    for (name, job), values in rates.items():
+        rows[name][job] = summary(values)
+    return rows
+
+
+def summary(rates: list[float]) -> dict:
+    """Median and quartiles of images per second."""
+    lower, upper = rates[0], rates[0]
+    if len(rates) > 1:
+        lower, _, upper = statistics.quantiles(rates, n=4, method="inclusive")
+    return {"median": statistics.median(rates), "quartiles": [lower, upper]}
+
+
+def ratios(rows: dict, default: str) -> tuple[dict, dict]:
+    """Our medians over those of others, above 1 where we are faster; and the same for each other row."""
+    peers = {name: row for name, row in rows.items() if row["library"] in PEERS}
+
+    def best(job, precision="float32"):
+        chosen = [row for row in peers.values() if row["precision"] == precision]
+        return max((row[job]["median"] for row in chosen), default=None)
+
+    def other(library, job, precision):
+        row = rows.get(f"{library} {precision}")
+        return row and row[job]["median"]
+
+    def ratio(job, precision, rate):
+        ours = other("ours", job, precision)
+        return ours / rate if ours and rate else None
+
+    main_ratios = {
+        "train_512_default_vs_peer": ratio("train_512", default, best("train_512")),
+        "train_128_float32_vs_peer": ratio("train_128", "float32", best("train_128")),
+        "train_128_default_vs_tfp": ratio(
+            "train_128", default, other("tfp", "train_128", "float32")
+        ),
+        "log_prob_float32_vs_peer": ratio("log_prob", "float32", best("log_prob")),
+        "sample_float32_vs_peer": ratio("sample", "float32", best("sample")),
+        "log_prob_mixed_vs_peer": ratio("log_prob", default, best("log_prob")),
+        "sample_mixed_vs_peer": ratio("sample", default, best("sample")),
+        "fit_vs_bare": ratio("train_512", default, other("bare", "train_512", default)),
+        "log_prob_vs_bare": ratio("log_prob", "float32", other("bare", "log_prob", "float32")),
+        "sample_vs_bare": ratio("sample", "float32", other("bare", "sample", "float32")),
+        "fit_vs_command": ratio("train_512", default, other("command", "train_512", default)),
+    }
+    by_peer = {}
+    for job in JOBS[DENSE]:
+        others = {name: row[job]["median"] for name, row in peers.items()}
+        others["best peer float32"] = best(job)
+        others["best peer bfloat16"] = best(job, "bfloat16")
+        by_peer[job] = {
+            f"ours {precision} vs {name}": ratio(job, precision, rate)
+            for precision in sorted({"float32", default}, reverse=True)
+            for name, rate in others.items()
+            if rate
+        }
+    return {key: value for key, value in main_ratios.items() if value}, by_peer
+
+
+def share_of_limit(rows: dict) -> dict:
+    """For each of our rows, its speed as a share of that of the matrix products alone."""
+    shares = {}
+    for name, row in rows.items():
+        limit = rows.get(f"products {row['precision']}")
+        if limit and row["library"] in ("ours", "bare"):
+            shares[name] = {job: row[job]["median"] / limit[job]["median"] for job in JOBS[DENSE]}
+    return shares
+
+
+def print_table(flow: str, rows: dict):
+    """Images per second, the spread, parameters, memory."""
+    jobs = JOBS[flow]
+    titles = [
+        f"training, batch {task['size']}" if task["job"] == "train" else f"`{task['job']}`"
+        for task in jobs.values()
+    ]
+    print(f"\n{flow.capitalize()} flow, images per second:\n")
+    print(f"| library | precision | parameters | {' | '.join(titles)} | memory, MB |")
+    print("|---" * (4 + len(jobs)) + "|")
+    for row in rows.values():
+        cells = [describe(row[job]) for job in jobs]
+        memory = f"{row['megabytes']:,.0f}" if row["library"] in IN_TENSORFLOW else ""
+        print(
+            f"| {row['library']} | {row['precision']} | {row['parameters']:,} "
+            f"| {' | '.join(cells)} | {memory} |"
+        )
+
+
+def describe(cell: dict) -> str:
+    """A median with its spread."""
+    lower, upper = cell["quartiles"]
+    return f"{cell['median']:,.0f} ({(upper - lower) / cell['median']:.0%})"
+
+
+def print_ratios(results: dict):
+    """How many times as fast we are, and how near to the limit."""
+    print("\nOur speed over another's (above 1: we are faster):\n")
+    for name, value in results["ratios"].items():
+        print(f"- {name}: {value:.2f}")
+    print("\nOver the fastest of the others in bfloat16, ours likewise:\n")
+    for job, values in results["ratios_by_peer"].items():
+        for name, value in values.items():
+            if name == "ours bfloat16 vs best peer bfloat16":
+                print(f"- {job}: {value:.2f}")
+    print("\nThe limit is the row `products`: the matrix products alone. Our share of it:\n")
+    for name, shares in results["share_of_limit"].items():
+        texts = [f"{job} {share:.0%}" for job, share in shares.items()]
+        print(f"- {name}: {', '.join(texts)}")
+
+
+def write(results: dict, file: Path):
+    """The results as JSON; what `time_to.py` wrote there stays."""
+    if file.is_file():
+        before = json.loads(file.read_text())
+        results |= {key: before[key] for key in ("time_to",) if key in before}
+    file.write_text(json.dumps(results, indent=2) + "\n")
+
+
+def default_precision() -> str:
+    """Ours on this machine, found out in a process that then ends: it imports TensorFlow."""
+    code = "from tfp_realnvp.hardware import default_precision; print(default_precision())"
+    process = subprocess.run(
+        [sys.executable, "-c", code], check=False, capture_output=True, text=True
+    )
+    if process.returncode:
+        sys.exit(process.stderr)
+    return process.stdout.split()[-1].removeprefix("mixed_")
+
+
+def hardware() -> dict:
+    """Processor, cores and GPU."""
+    cpu = Path("/proc/cpuinfo")
+    lines = cpu.read_text().splitlines() if cpu.is_file() else []
+    models = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    return {
+        "cpu": models[0] if models else platform.processor(),
+        "cores": len(os.sched_getaffinity(0)),
+        "gpu": gpu(),
+    }
+
+
+def gpu() -> str | None:
+    """Its name, if there is one."""
+    if os.environ.get("CUDA_VISIBLE_DEVICES") == "-1":
+        return None
+    command = ["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"]
+    try:
+        process = subprocess.run(command, check=True, capture_output=True, text=True)
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return process.stdout.strip() or None
+
+
+def versions() -> dict:
+    """Of Python and of every library that is installed."""
+    found = {"python": platform.python_version()}
+    for name in PACKAGES:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            found[name] = None
+    return found
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,109 @@
+"""The arithmetic of our dense flow, written down in plain TensorFlow: no `fit`, no chain of bijectors.
+
+It has the weights and the optimizer of the flow. Only the tone curve is the library's.
+"""
+
+import math
+
+import numpy as np
+import tensorflow as tf
+
+from libraries import HALF, LEVELS, PIXELS, SIDE
+from libraries.inputs import as_dataset
+from libraries.ours import make_flow
+
+COLOURS = np.indices((SIDE, SIDE)).sum(0).ravel() % 2
+ORDER = np.argsort(COLOURS, kind="stable")  # one colour of the checkerboard comes first
+BACK = np.argsort(ORDER)
+NORMALIZER = PIXELS * (0.5 * math.log(2 * math.pi) + math.log(LEVELS))
+
+
+def make(flow, precision, images):
+    """See `libraries`."""
+    return Bare(make_flow(flow, precision), precision, images)
+
+
+class Bare:
+    """Both directions of the flow, and the training step."""
+
+    def __init__(self, flow, precision, images):
+        flow.adapt(images)
+        self._flow = flow
+        self._dtype = tf.as_dtype(precision)
+        self.parameters = sum(weight.shape.num_elements() for weight in flow.trainable_variables)
+
+    def train(self, batches):
+        """A step for each batch."""
+        for images in as_dataset(batches):
+            loss = self._step(images)
+        loss.numpy()
+
+    def log_prob(self, images):
+        """Nats of each image."""
+        return self._log_prob(tf.constant(images)).numpy()
+
+    def sample(self, n):
+        """New images."""
+        return self._sample(tf.constant(n)).numpy()
+
+    @tf.function
+    def _step(self, images):
+        weights = self._flow.trainable_variables
+        with tf.GradientTape() as tape:
+            loss = -tf.reduce_mean(self._nats(images)) / PIXELS
+        self._flow.optimizer.apply_gradients(
+            zip(tape.gradient(loss, weights), weights, strict=True)
+        )
+        return loss
+
+    @tf.function
+    def _log_prob(self, images):
+        return self._nats(images)
+
+    def _nats(self, images):
+        noise = tf.random.uniform(tf.shape(images))
+        points = (tf.cast(images, tf.float32) + noise) / LEVELS
+        curve, center, log_spread = self._normalization()
+        values = (curve.inverse(points) - center) * tf.exp(-log_spread)
+        log_det = curve.inverse_log_det_jacobian(points, event_ndims=3) - PIXELS * log_spread
+        values = tf.gather(tf.reshape(values, [-1, PIXELS]), ORDER, axis=1)
+        kept, other = values[:, :HALF], values[:, HALF:]
+        for conditioner in self._flow.conditioners:
+            shift, log_scale = self._condition(conditioner, kept)
+            other = (other - shift) * tf.exp(-log_scale)
+            log_det -= tf.reduce_sum(log_scale, axis=1)
+            kept, other = other, kept
+        squares = tf.reduce_sum(kept**2, axis=1) + tf.reduce_sum(other**2, axis=1)
+        return log_det - 0.5 * squares - NORMALIZER
+
+    @tf.function
+    def _sample(self, n):
+        first, second = tf.random.normal([n, HALF]), tf.random.normal([n, HALF])
+        # after the last of an even number of couplings, the halves are where they were
+        kept, other = first, second
+        for conditioner in reversed(self._flow.conditioners):
+            kept, other = other, kept
+            shift, log_scale = self._condition(conditioner, kept)
+            other = other * tf.exp(log_scale) + shift
+        values = tf.gather(tf.concat([kept, other], axis=1), BACK, axis=1)
+        curve, center, log_spread = self._normalization()
+        values = tf.reshape(values, [-1, SIDE, SIDE, 1]) * tf.exp(log_spread) + center
+        grey = tf.floor(curve.forward(values) * LEVELS)
+        return tf.cast(tf.clip_by_value(grey, 0, LEVELS - 1), tf.uint8)
+
+    def _normalization(self):
+        layer = self._flow.normalization
+        return layer.bijectors[0], layer.center[0], layer.log_spread[0]
+
+    def _condition(self, conditioner, features):
+        features = tf.cast(features, self._dtype)
+        for layer in conditioner.hidden:
+            features = tf.nn.relu(self._dense(layer, features))
+        last = conditioner.output_layer
+        parameters = tf.cast(self._dense(last.dense, features), tf.float32)
+        shift, raw = tf.split(parameters, 2, axis=1)
+        return shift, last.bound * tf.tanh(raw)
+
+    def _dense(self, layer, features):
+        kernel, bias = tf.cast(layer.kernel, self._dtype), tf.cast(layer.bias, self._dtype)
+        return tf.nn.bias_add(tf.matmul(features, kernel), bias)

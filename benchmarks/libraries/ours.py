@@ -1,0 +1,59 @@
+"""tfp_realnvp, through its public path."""
+
+from libraries import BLOCKS, CHANNELS, COUPLINGS, HIDDEN, LEARNING_RATE, SCALES
+from libraries.inputs import as_dataset
+from tfp_realnvp import MultiscaleRealNVP, RealNVP
+from tfp_realnvp.optimizers import Adam
+
+
+def make(flow, precision, images):
+    """See `libraries`."""
+    return Ours(make_flow(flow, precision))
+
+
+def make_flow(flow, precision):
+    """The flow itself, compiled."""
+    dtype = {"float32": "float32", "bfloat16": "mixed_bfloat16"}[precision]
+    shape = (28, 28, 1)
+    if flow == "dense":
+        model = RealNVP(
+            shape,
+            couplings=COUPLINGS,
+            depth=len(HIDDEN) + 1,
+            width=HIDDEN[0],
+            activation="relu",
+            dtype=dtype,
+        )
+    else:
+        model = MultiscaleRealNVP(
+            shape,
+            scales=SCALES,
+            couplings=COUPLINGS,
+            channels=CHANNELS,
+            blocks=BLOCKS,
+            dtype=dtype,
+        )
+    # what tfp_realnvp/hardware.py says of XLA: on a CPU it helps dense networks in float32 alone
+    xla = True if (flow, precision) == ("dense", "float32") else "auto"
+    model.compile(Adam(LEARNING_RATE), jit_compile=xla)
+    return model
+
+
+class Ours:
+    """A flow of ours behind the interface of `libraries`."""
+
+    def __init__(self, flow):
+        self.flow = flow
+        self.parameters = sum(weight.shape.num_elements() for weight in flow.trainable_variables)
+
+    def train(self, batches):
+        """`fit`, a step for each batch."""
+        self.flow.fit(as_dataset(batches), epochs=1, verbose=0)
+
+    def log_prob(self, images):
+        """Nats of each image."""
+        return self.flow.log_prob(images).numpy()
+
+    def sample(self, n):
+        """New images."""
+        return self.flow.sample(n, seed=0).numpy()

@@ -1,0 +1,81 @@
+"""The limit: the matrix products of the dense flow in TensorFlow, and nothing else.
+
+A training step has three for each layer: forward, and one each for the gradients of the input and the weights.
+"""
+
+import tensorflow as tf
+
+from libraries import COUPLINGS, HALF, PIXELS, layer_sizes
+
+
+def make(flow, precision, images):
+    """See `libraries`."""
+    return Products(tf.as_dtype(precision))
+
+
+class Products:
+    """Only the shapes of what it is given matter."""
+
+    def __init__(self, dtype):
+        self._dtype = dtype
+        self._weights = [
+            [self._random([inputs, outputs]) for inputs, outputs in layer_sizes()]
+            for _ in range(COUPLINGS)
+        ]
+        self._inputs = {}
+        self.parameters = COUPLINGS * sum(inputs * outputs for inputs, outputs in layer_sizes())
+
+    def _random(self, shape):
+        return tf.cast(tf.random.normal(shape, stddev=0.02), self._dtype)
+
+    def train(self, batches):
+        """The products of a step for each batch."""
+        kept, gradient = self._given(batches.shape[1])
+        for _ in batches:
+            results = self._step(kept, gradient)
+        _wait(results)
+
+    def log_prob(self, images):
+        """The products of one direction."""
+        _wait(self._forward(self._given(len(images))[0]))
+
+    def sample(self, n):
+        """The products of one direction."""
+        _wait(self._forward(self._given(n)[0]))
+
+    def _given(self, n):
+        """The input and the gradient of a coupling, made once for each n."""
+        if n not in self._inputs:
+            self._inputs[n] = self._random([n, HALF]), self._random([n, PIXELS])
+        return self._inputs[n]
+
+    # One number of each product is returned: without it TensorFlow would leave the product out.
+
+    @tf.function(reduce_retracing=True)
+    def _forward(self, kept):
+        results = []
+        for weights in self._weights:
+            features = kept
+            for weight in weights:
+                features = tf.matmul(features, weight)
+                results.append(features[0, 0])
+        return results
+
+    @tf.function(reduce_retracing=True)
+    def _step(self, kept, gradient):
+        results = []
+        for weights in self._weights:
+            inputs, back = [kept], gradient
+            for weight in weights[:-1]:
+                inputs.append(tf.matmul(inputs[-1], weight))
+            results.append(tf.matmul(inputs[-1], weights[-1])[0, 0])
+            for values, weight in zip(reversed(inputs), reversed(weights), strict=True):
+                results.append(tf.matmul(values, back, transpose_a=True)[0, 0])
+                back = tf.matmul(back, weight, transpose_b=True)
+                results.append(back[0, 0])
+        return results
+
+
+def _wait(results):
+    for result in results:
+        result.numpy()

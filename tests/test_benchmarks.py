@@ -1,0 +1,39 @@
+"""The benchmarks run; how fast something is, no test asks."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+FOLDER = Path(__file__).parent.parent / "benchmarks"
+
+
+def run(script, *arguments):
+    command = [sys.executable, FOLDER / script, *map(str, arguments)]
+    process = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert process.returncode == 0, process.stderr
+    return process.stdout
+
+
+@pytest.mark.slow
+def test_compare(tmp_path):
+    """With what the tests' environment has: none of the PyTorch libraries."""
+    file = tmp_path / "results.json"
+    printed = run(
+        "compare.py", "--quick", "--json", file, "--libraries", "ours", "bare", "tfp", "products"
+    )
+    results = json.loads(file.read_text())
+    assert {"train_128_default_vs_tfp", "fit_vs_bare"} <= set(results["ratios"])
+    assert all(ratio > 0 for ratio in results["ratios"].values())
+    for name, row in results["dense"].items():
+        assert row["train_512"]["median"] > 0
+        assert f"| {row['library']} | {row['precision']} | {row['parameters']:,} " in printed, name
+    bare, ours = (results["dense"][f"{name} float32"]["parameters"] for name in ("bare", "ours"))
+    assert bare == ours
+
+
+def test_help_of_each():
+    for script in ("compare.py", "cost.py", "precision.py", "time_to.py"):
+        assert "python benchmarks/" + script in run(script, "--help")

@@ -1,0 +1,85 @@
+"""What the machine has, and what is fastest on it: the one place that decides this.
+
+| machine | precision of matrix products in training | XLA |
+|---|---|---|
+| GPU | bfloat16 | yes (Keras's own choice for `jit_compile="auto"`) |
+| CPU with instructions for bfloat16 | bfloat16 | no |
+| other CPUs | float32 | no |
+
+Scoring and drawing are in float32 unless asked (`ImageFlow.in_precision`). Batches are those of `config.FLOWS`
+on all machines: they decide what is learned. On a CPU XLA helps dense networks in float32 alone (15 % of a step
+at batch 128, nothing at 512, for 3 s more at the start), so it is left to `compile(jit_compile=True)`.
+benchmarks/compare.py measures the lines of CPUs; those of the GPU are TensorFlow's advice, not measured.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Literal
+
+__all__ = ["Device", "default_precision", "describe", "name", "use"]
+
+Device = Literal["auto", "cpu", "gpu"]
+
+
+def use(device: Device) -> None:
+    """Choose the device of this process, before TensorFlow has used any.
+
+    Args:
+      device: "cpu", "gpu", or "auto" for a GPU if there is one.
+
+    Raises:
+      ValueError: no GPU is there, but one was asked for.
+    """
+    import tensorflow as tf  # noqa: PLC0415  (slow to import)
+
+    if device == "cpu":
+        tf.config.set_visible_devices([], "GPU")
+    elif device == "gpu" and not tf.config.get_visible_devices("GPU"):
+        raise ValueError(
+            "TensorFlow sees no GPU: install its libraries with pip install 'tfp-realnvp[gpu]' and look at "
+            "nvidia-smi, or leave --device out."
+        )
+
+
+def name() -> str:
+    """The GPU's name, or CPU."""
+    import tensorflow as tf  # noqa: PLC0415
+
+    gpus = tf.config.get_visible_devices("GPU")
+    if not gpus:
+        return "CPU"
+    return str(tf.config.experimental.get_device_details(gpus[0]).get("device_name", "GPU"))
+
+
+def describe(precision: str) -> str:
+    """What a run says at its start of what it uses.
+
+    Args:
+      precision: of the matrix products.
+
+    Example:
+      >>> describe("float32")
+      'CPU (... threads), float32, without XLA'
+    """
+    import tensorflow as tf  # noqa: PLC0415
+
+    gpus = tf.config.get_visible_devices("GPU")
+    if gpus:
+        several = f" x {len(gpus)}, of which one is used" if len(gpus) > 1 else ""
+        return f"{name()}{several}, {precision}, with XLA"
+    threads = tf.config.threading.get_intra_op_parallelism_threads() or os.cpu_count()
+    return f"CPU ({threads} threads), {precision}, without XLA"
+
+
+def default_precision() -> Literal["float32", "mixed_bfloat16"]:
+    """The fastest precision of this machine's matrix products that learns as well as float32."""
+    import tensorflow as tf  # noqa: PLC0415
+
+    if tf.config.get_visible_devices("GPU"):
+        return "mixed_bfloat16"
+    cpu = Path("/proc/cpuinfo")
+    flags = cpu.read_text() if cpu.is_file() else ""
+    # other CPUs would only imitate it
+    return "mixed_bfloat16" if "avx512_bf16" in flags or "amx_bf16" in flags else "float32"
