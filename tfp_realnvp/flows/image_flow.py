@@ -17,7 +17,7 @@ from tfp_realnvp.normalization import Normalization
 
 __all__ = ["ImageFlow"]
 
-ADAPT_IMAGES = 10_000
+ADAPT_IMAGES = 1_000
 DEQUANTIZATIONS = ("uniform", "variational")
 
 
@@ -346,7 +346,7 @@ class ImageFlow(keras.Model, abc.ABC):
 
         Args:
           images: integers in [0, levels), [n, height, width, channels], or whatever `fit` takes;
-            the first 10,000 are used.
+            the first 1,000 are used.
         """
         if isinstance(images, tf.data.Dataset):
             batches, count = [], 0
