@@ -1,4 +1,5 @@
 import json
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -8,128 +9,153 @@ import pytest
 import tensorflow as tf
 from conftest import FLOWS, perturb, random_images
 
-from tfp_realnvp.export import export
+from tfp_realnvp import export as export_module
+from tfp_realnvp.export import export, export_versions
 
 IMAGES = random_images(5, (4, 4, 1), levels=17)
 
 
-@pytest.fixture(scope="module", params=FLOWS)
-def flow(request):
-    flow = FLOWS[request.param](levels=17)
+@pytest.fixture(scope="module")
+def flow():
+    flow = FLOWS["realnvp"](levels=17)
     flow.adapt(random_images(1000, (4, 4, 1), levels=17))
     return perturb(flow)
 
 
 @pytest.fixture(scope="module")
 def exported(flow, tmp_path_factory):
-    return export(flow, tmp_path_factory.mktemp("saved_models") / "small")
+    config = {"training": {"dataset": "digits", "hold_out": [9]}}
+    metrics = {"test": {"bits_per_dim": 2.0763}, "held_out": None}
+    folder = tmp_path_factory.mktemp("saved_models") / "small"
+    return export(flow, folder, warm_up=[1, 4], config=config, metrics=metrics, about="Small.")
 
 
-@pytest.fixture(scope="module")
-def signatures(exported):
-    return tf.saved_model.load(str(exported)).signatures
+def test_what_is_known_of_it_travels_along(exported):
+    assets = exported / "assets.extra"
+    assert {path.name for path in assets.iterdir()} == {
+        "model_card.md", "config.json", "metrics.json", "tf_serving_warmup_requests",
+    }  # fmt: skip
+    card = (assets / "model_card.md").read_text()
+    for part in (
+        "A RealNVP: a distribution of images of 4x4x1 numbers, integers from 0 to 16",
+        "Trained on digits without the labels 9.",
+        "Small.",
+        "| test images of the labels that were learned | 2.0763 |",
+        "| sample_rows | new images, each from a seed of its own; requests may be batched "
+        "| seed int32 [n, 2], temperature float32 [n] | images uint8 [n, 4, 4, 1] |",
+        "At most 1,024 images",
+    ):
+        assert part in card, part
+    assert json.loads((assets / "metrics.json").read_text())["test"]["bits_per_dim"] == 2.0763
 
 
-def test_inputs_and_outputs_have_names(signatures):
-    inputs = {name: set(s.structured_input_signature[1]) for name, s in signatures.items()}
-    outputs = {name: set(s.structured_outputs) for name, s in signatures.items()}
-    assert inputs == {
-        "serving_default": {"images"},
-        "log_prob": {"images"},
-        "sample": {"num_samples", "seed", "temperature"},
-        "encode": {"images"},
-        "decode": {"latents"},
-    }
-    assert outputs == {
-        "serving_default": {"log_prob", "bits_per_dim"},
-        "log_prob": {"log_prob", "bits_per_dim"},
-        "sample": {"images"},
-        "encode": {"latents"},
-        "decode": {"images"},
-    }
-
-
-@pytest.mark.parametrize("count", [1, 3, 5])
-def test_same_numbers_as_the_model(flow, signatures, count):
-    images = tf.constant(IMAGES[:count])
-    for name in ("serving_default", "log_prob"):
-        received = signatures[name](images=images)
-        np.testing.assert_allclose(received["log_prob"], flow.log_prob(images), rtol=1e-5)
-        np.testing.assert_allclose(received["bits_per_dim"], flow.bits_per_dim(images), rtol=1e-5)
-    latents = signatures["encode"](images=images)["latents"]
-    np.testing.assert_allclose(latents, flow.encode(images), rtol=1e-4, atol=1e-5)
-    np.testing.assert_array_equal(signatures["decode"](latents=latents)["images"], images)
-    sampled = signatures["sample"](
-        num_samples=tf.constant(count), seed=tf.constant([7, 0]), temperature=tf.constant(0.7)
-    )
-    assert sampled["images"].dtype == tf.uint8
-    np.testing.assert_array_equal(sampled["images"], flow.sample(count, seed=7, temperature=0.7))
-
-
-WITHOUT_THIS_PACKAGE = """
-import sys
+WITH_TENSORFLOW_ALONE = """
+import importlib.machinery, sys
 class Blocked:
     def find_spec(self, name, path=None, target=None):
-        if name.split(".")[0] in ("tfp_realnvp", "tensorflow_probability", "tf_keras"):
+        top = name.split(".")[0]
+        if top in ("tfp_realnvp", "tensorflow_probability", "tf_keras"):
             raise ImportError(name)
+        if top == "keras":  # TensorFlow looks where it is, and goes on if it cannot be imported
+            found = importlib.machinery.PathFinder.find_spec(name, path, target)
+            found.loader = self
+            return found
+    def create_module(self, spec):
+        raise ImportError(spec.name)
+    def exec_module(self, module):
+        pass
 sys.meta_path.insert(0, Blocked())
-import json, numpy, tensorflow
-model = tensorflow.saved_model.load(sys.argv[1])
-images = tensorflow.constant(numpy.array(json.loads(sys.argv[2]), numpy.uint8))
-print(json.dumps(model.signatures["log_prob"](images=images)["log_prob"].numpy().tolist()))
+import json, numpy, tensorflow as tf
+model = tf.saved_model.load(sys.argv[1])
+answers = {}
+for name, inputs in json.loads(sys.argv[2]).items():
+    specs = model.signatures[name].structured_input_signature[1]
+    inputs = {key: tf.constant(value, specs[key].dtype) for key, value in inputs.items()}
+    answers[name] = {
+        key: value.numpy().tolist() for key, value in model.signatures[name](**inputs).items()
+    }
+assert "keras" not in sys.modules
+print(json.dumps(answers))
 """
 
 
 @pytest.mark.slow
-def test_in_a_process_without_this_package(flow, exported):
-    arguments = [str(exported), json.dumps(IMAGES.tolist())]
-    output = subprocess.run(
-        [sys.executable, "-c", WITHOUT_THIS_PACKAGE, *arguments],
-        check=True, capture_output=True, text=True,
-    ).stdout  # fmt: skip
-    np.testing.assert_allclose(json.loads(output), flow.log_prob(IMAGES), rtol=1e-5)
+def test_in_a_process_with_tensorflow_alone(flow, exported):
+    latents = flow.encode(IMAGES).numpy()
+    rows = {"seed": [[1, 2], [3, 4]], "temperature": [0.5, 1.0]}
+    inputs = {
+        "log_prob": {"images": IMAGES.tolist()},
+        "serving_default": {"images": IMAGES.tolist()},
+        "encode": {"images": IMAGES.tolist()},
+        "decode": {"latents": latents.tolist()},
+        "sample": {"num_samples": 3, "seed": [1, 2], "temperature": 0.5},
+        "sample_rows": rows,
+    }
+    process = subprocess.run(
+        [sys.executable, "-c", WITH_TENSORFLOW_ALONE, str(exported), json.dumps(inputs)],
+        check=False, capture_output=True, text=True,
+    )  # fmt: skip
+    assert process.returncode == 0, process.stderr
+    answers = json.loads(process.stdout)
+    for name in ("log_prob", "serving_default"):
+        np.testing.assert_allclose(answers[name]["log_prob"], flow.log_prob(IMAGES), rtol=1e-5)
+    np.testing.assert_allclose(answers["encode"]["latents"], latents, rtol=1e-4, atol=1e-5)
+    np.testing.assert_array_equal(answers["decode"]["images"], IMAGES)
+    expected = flow.sample(3, seed=[1, 2], temperature=0.5)
+    np.testing.assert_array_equal(answers["sample"]["images"], expected)
+    for row in range(2):
+        seed, temperature = rows["seed"][row], rows["temperature"][row]
+        expected = flow.sample(1, seed=seed, temperature=temperature)
+        np.testing.assert_array_equal(answers["sample_rows"]["images"][row], expected[0])
 
 
-def _saved_model_cli(exported, signature, *arguments):
+def _saved_model_cli(*arguments):
     """The command that comes with TensorFlow; it runs signatures as a server would."""
     program = Path(sys.executable).parent / "saved_model_cli"
-    return subprocess.run(
-        [str(program), "run", "--dir", str(exported), "--tag_set", "serve",
-         "--signature_def", signature, *arguments],
-        check=True, capture_output=True, text=True,
-    )  # fmt: skip
+    process = subprocess.run(
+        [str(program), *map(str, arguments)], check=False, capture_output=True, text=True
+    )
+    assert process.returncode == 0, process.stderr
+    return process.stdout
 
 
 @pytest.mark.slow
 def test_saved_model_cli(flow, exported, tmp_path):
+    latents = flow.encode(IMAGES).numpy()
     np.save(tmp_path / "images.npy", IMAGES)
-    np.save(tmp_path / "latents.npy", flow.encode(IMAGES))
-    images = f"images={tmp_path}/images.npy"
+    np.save(tmp_path / "latents.npy", latents)
+    images = ["--inputs", f"images={tmp_path}/images.npy"]
+    latents_input = ["--inputs", f"latents={tmp_path}/latents.npy"]
+    seed = ["--input_exprs", "num_samples=2;seed=[1,2];temperature=0.5"]
+    seeds = ["--input_exprs", "seed=[[1,2],[3,4]];temperature=[0.5,1.0]"]
     runs = {
-        "serving_default": ["--inputs", images],
-        "encode": ["--inputs", images],
-        "decode": ["--inputs", f"latents={tmp_path}/latents.npy"],
-        "sample": ["--input_exprs", "num_samples=2;seed=[1,2];temperature=0.5"],
-    }
-    outputs = {}
-    for signature, arguments in runs.items():
-        folder = tmp_path / signature
-        _saved_model_cli(exported, signature, *arguments, "--outdir", str(folder))
-        outputs[signature] = {path.stem: np.load(path) for path in folder.iterdir()}
-    np.testing.assert_allclose(
-        outputs["serving_default"]["log_prob"], flow.log_prob(IMAGES), rtol=1e-5
-    )
-    np.testing.assert_allclose(
-        outputs["encode"]["latents"], flow.encode(IMAGES), rtol=1e-4, atol=1e-5
-    )
-    np.testing.assert_array_equal(outputs["decode"]["images"], IMAGES)
+        "serving_default": images, "log_prob": images, "encode": images,
+        "decode": latents_input, "decode_png": latents_input,
+        "sample": seed, "sample_png": seed, "sample_rows": seeds, "sample_rows_png": seeds,
+    }  # fmt: skip
+    model = ["--dir", exported, "--tag_set", "serve"]
+    shown = _saved_model_cli("show", *model)
+    assert {line.split('"')[1] for line in shown.splitlines() if "SignatureDef key" in line} == {
+        *runs, "__saved_model_init_op",
+    }  # fmt: skip
+    found = {}
+    for name, arguments in runs.items():
+        _saved_model_cli("show", *model, "--signature_def", name)
+        folder = tmp_path / name
+        _saved_model_cli("run", *model, "--signature_def", name, *arguments, "--outdir", folder)
+        found[name] = {path.stem: path for path in folder.iterdir()}
+    for name in ("serving_default", "log_prob"):
+        np.testing.assert_allclose(
+            np.load(found[name]["log_prob"]), flow.log_prob(IMAGES), rtol=1e-5
+        )
+    np.testing.assert_allclose(np.load(found["encode"]["latents"]), latents, rtol=1e-4, atol=1e-5)
+    np.testing.assert_array_equal(np.load(found["decode"]["images"]), IMAGES)
     expected = flow.sample(2, seed=[1, 2], temperature=0.5)
-    np.testing.assert_array_equal(outputs["sample"]["images"], expected)
-
-
-def test_images_out_of_range_are_refused(signatures):
-    with pytest.raises(tf.errors.InvalidArgumentError, match=r"`images` must be in \[0, 16\]"):
-        signatures["log_prob"](images=tf.constant(IMAGES + 17))
+    np.testing.assert_array_equal(np.load(found["sample"]["images"]), expected)
+    row = np.load(found["sample_rows"]["images"])[0]
+    np.testing.assert_array_equal(row, flow.sample(1, seed=[1, 2], temperature=0.5)[0])
+    for name in ("sample_png", "sample_rows_png", "decode_png"):
+        assert "images_bytes" in found[name]
 
 
 def test_versions_count_up_and_nothing_else_is_left(flow, tmp_path, monkeypatch):
@@ -145,3 +171,76 @@ def test_versions_count_up_and_nothing_else_is_left(flow, tmp_path, monkeypatch)
     with pytest.raises(OSError, match="no space"):
         export(flow, tmp_path)
     assert {path.name for path in tmp_path.iterdir()} == {"1", "7", "8", "notes"}
+
+
+def test_two_exports_at_once_get_two_versions(flow, tmp_path, monkeypatch):
+    assert export(flow, tmp_path).name == "1"
+    # the other one was not there yet when this one looked
+    monkeypatch.setattr(export_module, "export_versions", lambda folder: [])
+    assert export(flow, tmp_path).name == "2"
+
+
+def test_a_version_that_answers_otherwise_is_not_published(flow, tmp_path, monkeypatch):
+    write = export_module._write
+
+    def write_other(signatures, folder):
+        other = perturb(FLOWS["realnvp"](levels=17), seed=1)
+        write(export_module.make_signatures(other), folder)
+
+    monkeypatch.setattr(export_module, "_write", write_other)
+    with pytest.raises(RuntimeError, match="does not answer as the flow does: `log_prob`"):
+        export(flow, tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+KILLED = """
+import os, pathlib, signal, sys, threading
+from tfp_realnvp import RealNVP
+from tfp_realnvp.export import export
+flow = RealNVP((4, 4, 1), levels=17, couplings=2, depth=2, width=8)
+folder, moment = pathlib.Path(sys.argv[1]), sys.argv[2]
+def die():
+    os.kill(os.getpid(), signal.SIGKILL)
+def watch(event, arguments):
+    if str(folder) in str(arguments) and moment in f"{event} {arguments}":
+        die()
+def wait():  # for what TensorFlow writes
+    while not any(moment in [*folders, *files] for _, folders, files in os.walk(folder)):
+        pass
+    die()
+sys.addaudithook(watch)
+threading.Thread(target=wait, daemon=True).start()
+export(flow, folder, warm_up=[1])
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("moment", "versions"),
+    [
+        ("tempfile.mkdtemp", []),
+        ("variables", []),
+        ("saved_model.pb", []),
+        ("model_card.md", []),
+        ("tf_serving_warmup_requests", []),
+        ("os.rename", []),
+        ("os.rmdir", [1]),
+    ],
+)
+def test_killed_at_any_moment_it_leaves_no_half_version(flow, tmp_path, moment, versions):
+    process = subprocess.run(
+        [sys.executable, "-c", KILLED, str(tmp_path), moment], check=False, capture_output=True
+    )
+    assert process.returncode == -signal.SIGKILL, process.stderr.decode()
+    assert export_versions(tmp_path) == versions
+    for version in versions:
+        tf.saved_model.load(str(tmp_path / str(version)))
+    assert export(flow, tmp_path).name == str(len(versions) + 1)  # nothing is in its way
+
+
+def test_warm_up_is_checked(flow, tmp_path):
+    with pytest.raises(ValueError, match="batch size must be at least 1"):
+        export(flow, tmp_path, warm_up=[0, 8])
+    with pytest.raises(ValueError, match="at most 1000 records"):
+        export(flow, tmp_path, warm_up=range(1, 1001))
+    assert list(tmp_path.iterdir()) == []

@@ -16,6 +16,7 @@ from tfp_realnvp.files import write_json
 from tfp_realnvp.flows import ImageFlow
 from tfp_realnvp.readers import read_png_folder
 from tfp_realnvp.runs import RunFolder
+from tfp_realnvp.signatures import MAX_IMAGES
 
 __all__ = ["demo", "export_run", "morph_labels", "sample", "score", "transfer_few"]
 
@@ -77,10 +78,12 @@ def transfer_few(
     variance_floor: float,
     num: int,
     output_dir: Path | None,
+    export_to: Path | None = None,
 ) -> Result:
     """Draw more of something from a few images of it; compare the ways to do so in pictures and numbers.
 
-    The images are those of a label, of which others then score the ways, or the PNG files of a folder.
+    The images are those of a label, of which others then score the ways, or the PNG files of a folder. With
+    `export_to`, the chosen way becomes the next version of a SavedModel there.
     """
     flow = RunFolder(run_dir).load_model()
     unseen = None
@@ -127,7 +130,23 @@ def transfer_few(
     folder = output_dir or run_dir / name
     _draw_fits(flow, fits, ways, folder, shots={title: chosen}, num=num, seed=seed)
     write_json(result, folder / "metrics.json")
-    return {**result, "output_dir": str(folder)}
+    result["output_dir"] = str(folder)
+    if export_to is not None:
+        gaussian = transfer.latent_gaussian(
+            flow, chosen, seed=seed, variance_floor=variance_floor, **way
+        )
+        version = export(
+            flow,
+            export_to,
+            base=gaussian.distribution,
+            config=RunFolder(run_dir).read_config(),
+            metrics=result,
+            about=f"It draws more of {title}: its latents are distributed as a Gaussian fitted to theirs, of "
+            f"{covariance} covariance and temperature {temperature:g}. The scores of the model that was "
+            "trained, before it saw them, are not its own.",
+        )
+        result["saved_model"] = str(version)
+    return result
 
 
 def _fits(flow: ImageFlow, shots: np.ndarray, ways: dict, *, seed, variance_floor) -> dict:
@@ -201,17 +220,27 @@ def morph_labels(
     return {"frames": len(images), "output": str(output), "strip": str(strip)}
 
 
-def export_run(run_dir: Path, folder: Path) -> Result:
+def export_run(
+    run_dir: Path, folder: Path, *, max_images: int = MAX_IMAGES, warm_up: Sequence[int] = ()
+) -> Result:
     """Write a run's model as the next version of a SavedModel, and what is known of it beside it."""
     run, target = RunFolder(run_dir), RunFolder(folder)
     flow = run.load_model()
     same = target.path.resolve() == run.path.resolve()
     if not same and target.config.is_file() and not export_versions(folder):
         raise FileExistsError(f"{folder} is the folder of another run: choose another one.")
-    version = export(flow, folder)
+    version = export(
+        flow,
+        folder,
+        max_images=max_images,
+        warm_up=warm_up,
+        config=run.read_config(),
+        metrics=run.read_metrics(),
+    )
     if not same:
         run.copy_result(target)
-    return {"output": str(version)}
+    size = sum(path.stat().st_size for path in version.rglob("*") if path.is_file())
+    return {"output": str(version), "bytes": size}
 
 
 def demo(run_dir: Path, *, overwrite: bool) -> Result:

@@ -2,57 +2,92 @@
 
 from __future__ import annotations
 
+import errno
 import shutil
 import tempfile
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
+from tensorflow_probability import distributions as tfd
 
-from tfp_realnvp import preprocessing
+from tfp_realnvp.files import write_json
 from tfp_realnvp.flows import ImageFlow
+from tfp_realnvp.model_card import model_card
+from tfp_realnvp.signatures import MAX_IMAGES, Signature, make_signatures
+from tfp_realnvp.warm_up import FILE, example_inputs, write_warm_up
 
 __all__ = ["export", "export_versions"]
 
+ASSETS = "assets.extra"  # what TF Serving leaves alone, or reads warm-up records from
+TAKEN = (errno.EEXIST, errno.ENOTEMPTY)
 
-def export(flow: ImageFlow, folder: str | Path) -> Path:
+
+def export(
+    flow: ImageFlow,
+    folder: str | Path,
+    *,
+    base: tfd.Distribution | None = None,
+    max_images: int = MAX_IMAGES,
+    warm_up: Sequence[int] = (),
+    config: Mapping[str, Any] | None = None,
+    metrics: Mapping[str, Any] | None = None,
+    about: str = "",
+) -> Path:
     """Write the next version of a SavedModel.
 
-    Its signatures, each with any batch size n and named inputs and outputs:
+    Its signatures are those of `signatures.make_signatures`: `log_prob` (the default), `sample`,
+    `sample_rows`, `encode`, `decode`, and others as PNG files. In `assets.extra` travel model_card.md, what is
+    known of the run, and TF Serving's warm-up records.
 
-    | signature | inputs | outputs |
-    |---|---|---|
-    | log_prob (default) | images uint8 [n, height, width, channels] | log_prob, bits_per_dim: float32 [n] |
-    | sample | num_samples int32 [], seed int32 [2], temperature float32 [] | images uint8 |
-    | encode | images uint8 | latents float32, of the images' shape |
-    | decode | latents float32 [n, height, width, channels] | images uint8 |
-
-    A class-conditional flow takes `labels` int32 [n] besides, in `sample` instead of num_samples, and has
-    the signature `classify` from images to `labels` int32 [n].
-
-    An image's score, and the images of a seed, are always the same.
+    The version is written beside the others under a name that is none, loaded, compared with the flow, and
+    then renamed: a server that watches the folder never sees half of it, whatever breaks, and two exports at
+    once get two versions.
 
     Args:
       flow: a trained flow.
       folder: the SavedModel's base folder; versions are its subfolders 1, 2, 3 ...
+      base: another distribution of its latents, see `make_signatures`.
+      max_images: at most so many images are drawn at once.
+      warm_up: batch sizes of warm-up records; they need the extra `serving`.
+      config: config.json of the run that trained the flow, for the model card.
+      metrics: metrics.json of that run, or of a transfer, likewise.
+      about: a paragraph for the model card.
 
     Returns:
       The folder of the new version.
 
     Raises:
       OSError: nothing can be written there; no half version is left behind.
+      RuntimeError: what was written does not answer as the flow does.
+      ModuleNotFoundError, ValueError: as `make_signatures` and `write_warm_up`.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    # beside the versions, under a name that is no version, so that a server never sees half of it
+    signatures = make_signatures(flow, base=base, max_images=max_images)
     temporary = Path(tempfile.mkdtemp(prefix=".export.", dir=folder))
     try:
-        _write(flow, temporary / "model")
-        version = folder / str(max(export_versions(folder), default=0) + 1)
-        (temporary / "model").rename(version)
+        model = temporary / "model"
+        _write(signatures, model)
+        assets = model / ASSETS
+        assets.mkdir()
+        card = model_card(
+            flow, signatures, max_images=max_images, config=config, metrics=metrics, about=about
+        )
+        (assets / "model_card.md").write_text(card)
+        for name, content in (("config", config), ("metrics", metrics)):
+            if content is not None:
+                write_json(content, assets / f"{name}.json")
+        label = min(flow.labels, default=0)
+        if warm_up:
+            write_warm_up(signatures, warm_up, assets / FILE, label=label)
+        _compare(signatures, model, label=label)
+        return _publish(model, folder)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
-    return version
 
 
 def export_versions(folder: str | Path) -> list[int]:
@@ -62,38 +97,45 @@ def export_versions(folder: str | Path) -> list[int]:
     return sorted(int(name) for name in names if name.isdecimal())
 
 
-def _write(flow: ImageFlow, folder: Path) -> None:
-    """Signatures of a flow without labels take none, those of one with labels take one for each image."""
-    images = tf.TensorSpec([None, *flow.image_shape], tf.uint8, name="images")
-    latents = tf.TensorSpec([None, *flow.image_shape], tf.float32, name="latents")
-    seed = tf.TensorSpec([2], tf.int32, name="seed")
-    temperature = tf.TensorSpec([], tf.float32, name="temperature")
-    labels = [tf.TensorSpec([None], tf.int32, name="labels")] if flow.labels else []
-    number = labels or [tf.TensorSpec([], tf.int32, name="num_samples")]
-
-    def log_prob(images, labels=None):
-        values = flow.log_prob(images, labels)
-        bits = preprocessing.bits_per_dim(values, flow.image_shape)
-        return {"log_prob": values, "bits_per_dim": bits}
-
-    def sample(number, seed, temperature):
-        known = number if flow.labels else None
-        count = tf.size(number) if flow.labels else number
-        return {"images": flow._sample(count, known, temperature, seed)}
-
-    def encode(images, labels=None):
-        return {"latents": flow.encode(images, labels)}
-
-    def decode(latents, labels=None):
-        return {"images": flow.decode(latents, labels)}
-
+def _write(signatures: Mapping[str, Signature], folder: Path) -> None:
     archive = keras.export.ExportArchive()
-    archive.add_endpoint("log_prob", log_prob, input_signature=[images, *labels])
-    archive.add_endpoint("sample", sample, input_signature=[*number, seed, temperature])
-    archive.add_endpoint("encode", encode, input_signature=[images, *labels])
-    archive.add_endpoint("decode", decode, input_signature=[latents, *labels])
-    if flow.labels:
-        archive.add_endpoint(
-            "classify", lambda images: {"labels": flow.classify(images)}, input_signature=[images]
-        )
+    for name, signature in signatures.items():
+        archive.add_endpoint(name, signature.function, input_signature=signature.inputs)
     archive.write_out(str(folder), verbose=False)
+
+
+def _compare(signatures: Mapping[str, Signature], folder: Path, *, label: int) -> None:
+    """Ask what was written what the flow is asked."""
+    loaded = tf.saved_model.load(str(folder)).signatures
+    for name, signature in signatures.items():
+        inputs = dict(example_inputs(signature, 2, label=label))
+        expected = signature.function(*map(tf.constant, inputs.values()))
+        received = loaded[name](**{key: tf.constant(value) for key, value in inputs.items()})
+        for key, value in expected.items():
+            if not _alike(received[key].numpy(), value.numpy()):
+                raise RuntimeError(
+                    f"the SavedModel does not answer as the flow does: `{key}` of `{name}` is "
+                    f"{received[key].numpy().ravel()[:3]}, expected {value.numpy().ravel()[:3]}."
+                )
+
+
+def _alike(received: np.ndarray, expected: np.ndarray) -> bool:
+    """The same, but for rounding."""
+    if received.shape != expected.shape:
+        return False
+    if received.dtype == object:  # files
+        return all(map(bool, received.ravel()))
+    distance = np.abs(received.astype(np.float64) - expected)
+    return float(np.mean(distance > 1e-3 * np.maximum(1, np.abs(expected)))) < 1e-3
+
+
+def _publish(model: Path, folder: Path) -> Path:
+    """Rename to the next version that nobody else has taken meanwhile."""
+    number = max(export_versions(folder), default=0)
+    while True:
+        number += 1
+        try:
+            return model.rename(folder / str(number))
+        except OSError as error:
+            if error.errno not in TAKEN:
+                raise

@@ -120,6 +120,10 @@ class RunFolder:
             )
         return config
 
+    def read_metrics(self) -> dict | None:
+        """Read metrics.json; None if the run has not come to its end."""
+        return json.loads(self.metrics.read_text()) if self.metrics.is_file() else None
+
     def load_model(self) -> ImageFlow:
         """The best model of the run.
 
@@ -192,7 +196,8 @@ class RunFolder:
 
     def is_finished(self) -> bool:
         """Whether the run came to its end; one that was stopped by its time limit can go on."""
-        return self.metrics.is_file() and not json.loads(self.metrics.read_text())["can_go_on"]
+        metrics = self.read_metrics()
+        return metrics is not None and not metrics["can_go_on"]
 
     def finish(self) -> None:
         """Remove what only an unfinished run needs."""

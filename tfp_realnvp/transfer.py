@@ -12,13 +12,19 @@ from tensorflow_probability import distributions as tfd
 from tfp_realnvp import multinormal, preprocessing
 from tfp_realnvp.flows import ImageFlow
 
-__all__ = ["LATENT_VARIANCE_FLOOR", "fit_latent", "fit_pixels", "sample_images"]
+__all__ = [
+    "LATENT_VARIANCE_FLOOR",
+    "fit_latent",
+    "fit_pixels",
+    "latent_gaussian",
+    "sample_images",
+]
 
 # Latents of training images have variance 1; a hundredth of that is below what any direction shows.
 LATENT_VARIANCE_FLOOR = 0.01
 
 
-def fit_latent(
+def latent_gaussian(
     flow: ImageFlow,
     shots: np.ndarray,
     *,
@@ -26,7 +32,7 @@ def fit_latent(
     variance_floor: float = LATENT_VARIANCE_FLOOR,
     **options,
 ) -> multinormal.Fit:
-    """Encode the shots, fit a Gaussian to their latents, and carry it over to images.
+    """Encode the shots, and fit a Gaussian to their latents.
 
     Args:
       flow: a trained flow.
@@ -36,8 +42,7 @@ def fit_latent(
       **options: `covariance`, `intrinsic_dimension`, `temperature` of `multinormal.fit`.
 
     Returns:
-      multinormal.Fit whose distribution is over images scaled to the unit cube, as `flow.distribution`
-      is: the latent Gaussian through the flow's bijector.
+      multinormal.Fit whose distribution is over latents [height, width, channels].
 
     Raises:
       TypeError, ValueError: shots that do not fit the flow, and options as in `multinormal.fit`.
@@ -45,8 +50,25 @@ def fit_latent(
     _check(shots)
     latents = flow.encode(shots, seed=seed).numpy().reshape(len(shots), -1)
     gaussian = multinormal.fit(latents, variance_floor=variance_floor, **options)
-    bijector = tfb.Chain([flow.bijector, tfb.Reshape(flow.image_shape)])
-    return _through(gaussian, bijector, "latent_gaussian")
+    return _through(gaussian, tfb.Reshape(flow.image_shape), "latent_gaussian")
+
+
+def fit_latent(flow: ImageFlow, shots: np.ndarray, **options) -> multinormal.Fit:
+    """The distribution of images that `latent_gaussian` leads to.
+
+    Args:
+      flow: a trained flow.
+      shots: as in `latent_gaussian`.
+      **options: likewise.
+
+    Returns:
+      multinormal.Fit whose distribution is over images scaled to the unit cube, as `flow.distribution`
+      is: the latent Gaussian through the flow's bijector.
+
+    Raises:
+      TypeError, ValueError: as `latent_gaussian`.
+    """
+    return _through(latent_gaussian(flow, shots, **options), flow.bijector, "few_shot")
 
 
 def fit_pixels(

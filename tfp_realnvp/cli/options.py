@@ -10,7 +10,7 @@ import typer
 
 from tfp_realnvp.config import FLOWS
 
-__all__ = ["Json", "ManualDir", "Run", "Seed", "flow_help", "label_list", "seconds"]
+__all__ = ["Json", "ManualDir", "Run", "Seed", "flow_help", "integers", "seconds"]
 
 Run = Annotated[
     Path,
@@ -47,12 +47,12 @@ def seconds(text: str) -> float | None:
     return float(3600 * hours + 60 * minutes + seconds)
 
 
-def label_list(text: str | None) -> list[int]:
-    """Labels such as 9, 0-8 or 0,2,4-6."""
-    labels: list[int] = []
+def integers(text: str | None, what: str = "labels") -> list[int]:
+    """Numbers such as 9, 0-8 or 0,2,4-6; what they are is said where the text is wrong."""
+    numbers: list[int] = []
     for part in text.split(",") if text else []:
         match = re.fullmatch(r"\s*(\d+)(?:-(\d+))?\s*", part)
         if not match:
-            raise ValueError(f"expected labels such as 9, 0-8 or 0,2,4-6, received {text!r}.")
-        labels.extend(range(int(match[1]), int(match[2] or match[1]) + 1))
-    return labels
+            raise ValueError(f"expected {what} such as 9, 0-8 or 0,2,4-6, received {text!r}.")
+        numbers.extend(range(int(match[1]), int(match[2] or match[1]) + 1))
+    return numbers

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from tfp_realnvp.cli.options import Json, ManualDir, Run, Seed, label_list
+from tfp_realnvp.cli.options import Json, ManualDir, Run, Seed, integers
 from tfp_realnvp.cli.output import load_commands, show, summary, transfer_lines
 
 __all__ = ["demo", "export", "morph", "sample", "score", "transfer"]
@@ -27,7 +27,7 @@ def sample(
     as_json: Json = False,
 ):
     """Draw new images, as a grid in a PNG."""
-    chosen = label_list(labels)
+    chosen = integers(labels)
     commands = load_commands()
     result = commands.sample(
         run, num=num, labels=chosen, temperature=temperature, seed=seed, output=output
@@ -48,7 +48,7 @@ def score(
     as_json: Json = False,
 ):
     """Score images: bits per dimension, lower is better."""
-    chosen = label_list(labels)
+    chosen = integers(labels)
     commands = load_commands()
     result = commands.score(
         run,
@@ -94,6 +94,10 @@ def transfer(
         Path | None,
         typer.Option(help="For the results; default: RUN/transfer_LABEL, or RUN/transfer."),
     ] = None,
+    export_to: Annotated[
+        Path | None,
+        typer.Option("--export", help="Export a SavedModel, too: saved_models/NAME."),
+    ] = None,
     as_json: Json = False,
 ):
     """Draw more of something never seen from a few examples.
@@ -116,8 +120,12 @@ def transfer(
         variance_floor=variance_floor,
         num=num,
         output_dir=output_dir,
+        export_to=export_to,
     )
-    show(result, as_json, *transfer_lines(result), f"pictures are in {result['output_dir']}")
+    lines = [*transfer_lines(result), f"pictures are in {result['output_dir']}"]
+    if export_to is not None:
+        lines.append(f"the SavedModel is in {result['saved_model']}")
+    show(result, as_json, *lines)
 
 
 def morph(
@@ -140,11 +148,22 @@ def morph(
 def export(
     run: Run,
     folder: Annotated[Path, typer.Argument(help="Such as saved_models/NAME.")],
+    max_images: Annotated[
+        int, typer.Option(help="So many are drawn at once, whatever is asked for.")
+    ] = 1024,
+    warm_up: Annotated[
+        str | None,
+        typer.Option(help="Batch sizes that TF Serving tries at its start: 1,8,32."),
+    ] = None,
     as_json: Json = False,
 ):
-    """Export a SavedModel, as the next version in a folder: FOLDER/1, FOLDER/2 ..."""
-    result = load_commands().export_run(run, folder)
-    show(result, as_json, f"the SavedModel is in {result['output']}")
+    """Export a SavedModel, as the next version in a folder: FOLDER/1, FOLDER/2 ...
+
+    deploy/README.md shows how to serve it.
+    """
+    sizes = integers(warm_up, "batch sizes")
+    result = load_commands().export_run(run, folder, max_images=max_images, warm_up=sizes)
+    show(result, as_json, f"the SavedModel is in {result['output']}, {result['bytes']:,} bytes")
 
 
 def demo(
