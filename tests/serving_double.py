@@ -90,7 +90,7 @@ def to_json(outputs, in_rows):
             return [{"b64": base64.b64encode(item).decode()} for item in value]
         return value.tolist()
 
-    columns = {name: plain(name, value) for name, value in outputs.items()}
+    columns = {name: plain(name, value) for name, value in sorted(outputs.items())}
     single = next(iter(columns.values())) if len(columns) == 1 else None
     if not in_rows:
         return {"outputs": columns if single is None else single}
@@ -101,7 +101,7 @@ def to_json(outputs, in_rows):
 
 
 @contextlib.contextmanager
-def rest_server(session, model):
+def rest_server(session, model, port=0):
     """Serve a model by REST; yields the URL."""
 
     class Handler(BaseHTTPRequestHandler):
@@ -129,7 +129,7 @@ def rest_server(session, model):
         def log_message(self, *arguments):
             """Nothing."""
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
     try:
@@ -140,7 +140,7 @@ def rest_server(session, model):
 
 
 @contextlib.contextmanager
-def grpc_server(session, model):
+def grpc_server(session, model, port=0):
     """Serve a model by gRPC; yields the address."""
     import grpc
     from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
@@ -162,7 +162,7 @@ def grpc_server(session, model):
 
     server = grpc.server(futures.ThreadPoolExecutor(2))
     prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(Service(), server)
-    port = server.add_insecure_port("127.0.0.1:0")
+    port = server.add_insecure_port(f"127.0.0.1:{port}")
     server.start()
     try:
         yield f"127.0.0.1:{port}"

@@ -35,5 +35,13 @@ def test_compare(tmp_path):
 
 
 def test_help_of_each():
-    for script in ("compare.py", "cost.py", "precision.py", "time_to.py"):
+    for script in ("compare.py", "cost.py", "precision.py", "serving.py", "time_to.py"):
         assert "python benchmarks/" + script in run(script, "--help")
+
+
+@pytest.mark.slow
+def test_serving():
+    printed = run("serving.py", FOLDER.parent / "saved_models" / "mnist_0_8" / "1", "--seconds", 9)
+    lines = [line for line in printed.splitlines() if line.startswith("| sample_rows | ")]
+    assert [line.split(" | ")[1] for line in lines] == ["1", "8", "32"]
+    assert all(line.endswith(" | 0 | 0 |") for line in lines)

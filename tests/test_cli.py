@@ -77,10 +77,16 @@ def test_score_of_other_data(call, run_dir, tmp_path):
 def test_transfer(call, run_dir, tmp_path):
     status, printed, _ = call(
         "transfer", run_dir, "--shots", 5, "--covariance", "full", "--intrinsic-dimension", 3,
-        "--temperature", 0.8, "--output-dir", tmp_path / "nines", "--json",
+        "--temperature", 0.8, "--output-dir", tmp_path / "nines", "--export", tmp_path / "saved",
+        "--json",
     )  # fmt: skip
     assert status == 0
     result = json.loads(printed)
+    assert result["saved_model"] == str(tmp_path / "saved" / "1")
+    card = (tmp_path / "saved" / "1" / "assets.extra" / "model_card.md").read_text()
+    assert "It draws more of the 5 shots of label 9" in card
+    score = result["bits_per_dim"]["latent_chosen"]
+    assert f"| 40 other images of label 9 | {score:.4f} |" in card
     assert result["unseen_images"] == 40
     bits = json.loads((tmp_path / "nines" / "metrics.json").read_text())["bits_per_dim"]
     ways = [
