@@ -142,7 +142,7 @@ class RestClient(Client):
 
 
 class GrpcClient(Client):
-    """By gRPC and protocol buffers, which is faster for many images.
+    """By gRPC, which carries tensors as bytes and not as text.
 
     Args:
       model: its name on the server.

@@ -86,15 +86,7 @@ def transfer_few(
     `export_to`, the chosen way becomes the next version of a SavedModel there.
     """
     flow = RunFolder(run_dir).load_model()
-    unseen = None
-    if shots_dir is None:
-        data = _data(run_dir)
-        chosen = datasets.draw_shots(data.train, label, shots, seed)
-        unseen = data.test.only([label]).images
-        title, name = f"the {shots} shots of label {label}", f"transfer_{label}"
-    else:
-        chosen = read_png_folder(shots_dir, flow.image_shape, levels=flow.levels)
-        title, name = f"the {len(chosen)} shots", "transfer"
+    chosen, unseen, title, name = _take_shots(flow, run_dir, label, shots, shots_dir, seed)
     rank = min(9, len(chosen) - 1, flow.dimensions)
     if covariance == "full" and intrinsic_dimension is None:
         intrinsic_dimension = rank
@@ -130,23 +122,32 @@ def transfer_few(
     folder = output_dir or run_dir / name
     _draw_fits(flow, fits, ways, folder, shots={title: chosen}, num=num, seed=seed)
     write_json(result, folder / "metrics.json")
-    result["output_dir"] = str(folder)
+    places = {"output_dir": str(folder)}
     if export_to is not None:
-        gaussian = transfer.latent_gaussian(
-            flow, chosen, seed=seed, variance_floor=variance_floor, **way
-        )
         version = export(
             flow,
             export_to,
-            base=gaussian.distribution,
+            base=transfer.latent_gaussian(
+                flow, chosen, seed=seed, variance_floor=variance_floor, **way
+            ).distribution,
             config=RunFolder(run_dir).read_config(),
             metrics=result,
             about=f"It draws more of {title}: its latents are distributed as a Gaussian fitted to theirs, of "
-            f"{covariance} covariance and temperature {temperature:g}. The scores of the model that was "
-            "trained, before it saw them, are not its own.",
+            f"{covariance} covariance and temperature {temperature:g}.",
         )
-        result["saved_model"] = str(version)
-    return result
+        places["saved_model"] = str(version)
+    return {**result, **places}
+
+
+def _take_shots(flow: ImageFlow, run_dir: Path, label, shots, shots_dir, seed):
+    """(shots, other images of their label or None, what they are, a name for the results)."""
+    if shots_dir is not None:
+        chosen = read_png_folder(shots_dir, flow.image_shape, levels=flow.levels)
+        return chosen, None, f"the {len(chosen)} shots", "transfer"
+    data = _data(run_dir)
+    chosen = datasets.draw_shots(data.train, label, shots, seed)
+    unseen = data.test.only([label]).images
+    return chosen, unseen, f"the {shots} shots of label {label}", f"transfer_{label}"
 
 
 def _fits(flow: ImageFlow, shots: np.ndarray, ways: dict, *, seed, variance_floor) -> dict:

@@ -38,7 +38,7 @@ def use(device: Device) -> None:
         tf.config.set_visible_devices([], "GPU")
     elif device == "gpu" and not tf.config.get_visible_devices("GPU"):
         raise ValueError(
-            "TensorFlow sees no GPU: install its libraries with pip install 'tfp-realnvp[gpu]' and look at "
+            "TensorFlow sees no GPU: install its libraries with pip install -e '.[gpu]' and look at "
             "nvidia-smi, or leave --device out."
         )
 

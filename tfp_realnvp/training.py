@@ -311,5 +311,5 @@ class _Session:
 def _check_tensorboard(wanted: bool):
     if wanted and importlib.util.find_spec("tensorboard") is None:
         raise ModuleNotFoundError(
-            "logs for TensorBoard need the package tensorboard: pip install 'tfp-realnvp[tensorboard]'."
+            "logs for TensorBoard need the package tensorboard: pip install -e '.[tensorboard]'."
         )

@@ -19,7 +19,10 @@ MOST = 1000  # records that TF Serving reads
 def write_warm_up(
     signatures: Mapping[str, Signature], batch_sizes: Sequence[int], path: Path, *, label: int = 0
 ) -> None:
-    """Write a request to every signature for every batch size.
+    """Write a request to every signature that takes rows, for every batch size.
+
+    Those with other inputs are left out: a server with batching refuses them, and a request that is refused
+    keeps TF Serving from loading the model.
 
     Args:
       signatures: of the SavedModel.
@@ -31,18 +34,23 @@ def write_warm_up(
       ModuleNotFoundError: the extra `serving` is not installed.
       ValueError: a batch size below 1, or more records than TF Serving reads.
     """
+    in_rows = {
+        name: signature
+        for name, signature in signatures.items()
+        if all(spec.shape.rank and spec.shape[0] is None for spec in signature.inputs)
+    }
     if min(batch_sizes) < 1:
         raise ValueError(f"a batch size must be at least 1, received {min(batch_sizes)}.")
-    if len(batch_sizes) * len(signatures) > MOST:
+    if len(batch_sizes) * len(in_rows) > MOST:
         raise ValueError(f"TF Serving reads at most {MOST} records: name fewer batch sizes.")
     try:
         from tensorflow_serving.apis import prediction_log_pb2  # noqa: PLC0415  (an extra)
     except ModuleNotFoundError as error:
         raise ModuleNotFoundError(
-            "warm-up records need the extra `serving`: pip install 'tfp-realnvp[serving]'."
+            "warm-up records need the extra `serving`: pip install -e '.[serving]'."
         ) from error
     with tf.io.TFRecordWriter(str(path)) as writer:
-        for name, signature in signatures.items():
+        for name, signature in in_rows.items():
             for size in dict.fromkeys(batch_sizes):
                 log = prediction_log_pb2.PredictionLog()
                 request = log.predict_log.request

@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from libraries import HALF, LEVELS, PIXELS, SIDE
-from libraries.inputs import as_dataset
+from libraries.inputs import PlainFlow
 from libraries.ours import make_flow
 
 COLOURS = np.indices((SIDE, SIDE)).sum(0).ravel() % 2
@@ -23,7 +23,7 @@ def make(flow, precision, images):
     return Bare(make_flow(flow, precision), precision, images)
 
 
-class Bare:
+class Bare(PlainFlow):
     """Both directions of the flow, and the training step."""
 
     def __init__(self, flow, precision, images):
@@ -31,20 +31,6 @@ class Bare:
         self._flow = flow
         self._dtype = tf.as_dtype(precision)
         self.parameters = sum(weight.shape.num_elements() for weight in flow.trainable_variables)
-
-    def train(self, batches):
-        """A step for each batch."""
-        for images in as_dataset(batches):
-            loss = self._step(images)
-        loss.numpy()
-
-    def log_prob(self, images):
-        """Nats of each image."""
-        return self._log_prob(tf.constant(images)).numpy()
-
-    def sample(self, n):
-        """New images."""
-        return self._sample(tf.constant(n)).numpy()
 
     @tf.function
     def _step(self, images):

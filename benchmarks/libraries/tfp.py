@@ -12,7 +12,7 @@ from tensorflow_probability import bijectors as tfb
 from tensorflow_probability import distributions as tfd
 
 from libraries import ALPHA, COUPLINGS, HIDDEN, LEARNING_RATE, LEVELS, PIXELS, SIDE
-from libraries.inputs import as_dataset
+from libraries.inputs import PlainFlow
 
 MASK = (np.indices((SIDE, SIDE)).sum(0).ravel() % 2).astype(np.float32)
 
@@ -45,7 +45,7 @@ class Coupling(tfb.Bijector):
         return tf.reduce_sum(self._shift_and_log_scale(x)[1], axis=-1)
 
 
-class PlainTfp:
+class PlainTfp(PlainFlow):
     """A `TransformedDistribution` and a training step."""
 
     def __init__(self):
@@ -62,20 +62,6 @@ class PlainTfp:
         self._optimizer = keras.optimizers.Adam(LEARNING_RATE)
         self._optimizer.build(self._weights)
         self.parameters = sum(weight.shape.num_elements() for weight in self._weights)
-
-    def train(self, batches):
-        """A step for each batch."""
-        for images in as_dataset(batches):
-            loss = self._step(images)
-        loss.numpy()
-
-    def log_prob(self, images):
-        """Nats of each image."""
-        return self._log_prob(tf.constant(images)).numpy()
-
-    def sample(self, n):
-        """New images."""
-        return self._sample(tf.constant(n)).numpy()
 
     @tf.function
     def _step(self, images):
