@@ -34,6 +34,7 @@ def test_compare(tmp_path):
     assert parameters["bare"] == parameters["ours"]
 
 
+@pytest.mark.slow
 def test_help_of_each():
     for script in ("compare.py", "cost.py", "precision.py", "serving.py", "time_to.py"):
         assert "python benchmarks/" + script in run(script, "--help")

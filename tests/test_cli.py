@@ -131,6 +131,7 @@ def test_morph(call, run_dir, tmp_path):
     assert (tmp_path / "m.png").is_file()
 
 
+@pytest.mark.slow
 def test_export(call, run_dir, tmp_path):
     for version in ("1", "2"):
         status, printed, _ = call("export", run_dir, tmp_path / "digits", "--json")
@@ -147,6 +148,7 @@ def test_export(call, run_dir, tmp_path):
     assert pictures[0].read_bytes() == pictures[1].read_bytes()
 
 
+@pytest.mark.slow
 def test_export_replaces_no_other_run(call, run_dir, tmp_path):
     other = RunFolder(shutil.copytree(run_dir, tmp_path / "other"))
     before = other.model.read_bytes()

@@ -173,6 +173,7 @@ def test_versions_count_up_and_nothing_else_is_left(flow, tmp_path, monkeypatch)
     assert {path.name for path in tmp_path.iterdir()} == {"1", "7", "8", "notes"}
 
 
+@pytest.mark.slow
 def test_two_exports_at_once_get_two_versions(flow, tmp_path, monkeypatch):
     assert export(flow, tmp_path).name == "1"
     # the other one was not there yet when this one looked

@@ -234,6 +234,7 @@ def test_impossible_images_get_finite_scores(tmp_path):
     assert np.all(np.isfinite(latents))
 
 
+@pytest.mark.slow
 def test_class_conditional_flow(tmp_path):
     flow = make_flow("multiscale", labels=(3, 5))
     session = Session(export(flow, tmp_path))
@@ -258,6 +259,7 @@ def test_class_conditional_flow(tmp_path):
     session.close()
 
 
+@pytest.mark.slow
 def test_few_shot_distribution(flow, tmp_path):
     shots = random_images(4, (4, 4, 1), levels=17, seed=3)
     way = {"covariance": "full", "intrinsic_dimension": 2, "seed": 0}
