@@ -168,9 +168,8 @@ def _bits_of_fits(flow: ImageFlow, fits: dict, unseen: np.ndarray) -> dict[str, 
     def bits(distribution, dequantizer) -> float:
         def log_prob(images):
             images = preprocessing.check_images(images, flow.image_shape, levels=flow.levels)
-            noise = preprocessing.image_noise(images, preprocessing.to_seed(0))
             return preprocessing.log_prob(
-                distribution, images, levels=flow.levels, noise=noise, dequantizer=dequantizer
+                distribution, images, levels=flow.levels, dequantizer=dequantizer
             )
 
         return evaluation.score(log_prob, unseen)["bits_per_dim"]

@@ -71,9 +71,8 @@ def export(
     temporary = Path(tempfile.mkdtemp(prefix=".export.", dir=folder))
     try:
         model = temporary / "model"
-        _write(signatures, model)
-        assets = model / ASSETS
-        assets.mkdir()
+        assets = model / ASSETS  # first: what is wrong with arguments shows before the long work
+        assets.mkdir(parents=True)
         card = model_card(
             flow, signatures, max_images=max_images, config=config, metrics=metrics, about=about
         )
@@ -84,6 +83,7 @@ def export(
         label = min(flow.labels, default=0)
         if warm_up:
             write_warm_up(signatures, warm_up, assets / FILE, label=label)
+        _write(signatures, model)
         _compare(signatures, model, label=label)
         return _publish(model, folder)
     finally:
@@ -123,7 +123,7 @@ def _alike(received: np.ndarray, expected: np.ndarray) -> bool:
     """The same, but for rounding."""
     if received.shape != expected.shape:
         return False
-    if received.dtype == object:  # files
+    if received.dtype == object:  # files; their images are compared where they come without files
         return all(map(bool, received.ravel()))
     distance = np.abs(received.astype(np.float64) - expected)
     return float(np.mean(distance > 1e-3 * np.maximum(1, np.abs(expected)))) < 1e-3

@@ -39,6 +39,12 @@ def model_card(
       config: config.json of the run that trained it, if it is known.
       metrics: metrics.json of that run, or of the transfer.
       about: a paragraph on what is special about it.
+
+    Returns:
+      The card's text.
+
+    Raises:
+      ValueError: `config` is not what this version writes.
     """
     height, width, channels = flow.image_shape
     trained_on = ""

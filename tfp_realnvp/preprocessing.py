@@ -101,7 +101,7 @@ def log_prob(
     images: tf.Tensor,
     *,
     levels: int,
-    noise: tf.Tensor,
+    noise: tf.Tensor | None = None,
     dequantizer: Callable | None = None,
 ) -> tf.Tensor:
     """Log-probability of images under a distribution over the unit cube, in nats per image.
@@ -113,7 +113,7 @@ def log_prob(
       distribution: over [height, width, channels] in units of the unit cube.
       images: integers in [0, levels), [..., height, width, channels].
       levels: number of grey levels.
-      noise: uniform, of the images' shape, `image_noise` for example.
+      noise: uniform, of the images' shape. None means `image_noise` with the seed 0.
       dequantizer: what makes the noise that is added from that noise, see `VariationalDequantization`;
         None adds it as it is.
 
@@ -123,6 +123,8 @@ def log_prob(
     Reference:
       Ho, Chen, Srinivas, Duan, Abbeel (2019), Flow++, section 3.1.
     """
+    if noise is None:
+        noise = image_noise(images, to_seed(0))
     log_det = 0.0
     if dequantizer is not None:
         noise, log_det = dequantizer(images, noise)

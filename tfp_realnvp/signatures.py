@@ -48,6 +48,10 @@ def make_signatures(
         transfer. None means the flow's own, independent standard normals.
       max_images: at most so many images are drawn at once.
 
+    Returns:
+      Signatures by name: log_prob, sample, sample_rows, encode, decode; classify for a flow with labels;
+      sample_png, sample_rows_png and decode_png for images that a PNG file can hold.
+
     Raises:
       ValueError: `max_images` below 1, or a `base` for a class-conditional flow.
     """
@@ -99,11 +103,11 @@ def make_signatures(
             answers.classify, [images], {"labels": "int32 [n]"}, "the likeliest labels of images"
         )
     found = {name: _checked(signature) for name, signature in found.items()}
-    found["sample"] = _with_temperature(found["sample"])
     if flow.image_shape[-1] in PNG_CHANNELS:
         for name in ("sample", "sample_rows", "decode"):
             found[f"{name}_png"] = _as_png(found[name], flow.levels)
-        found["sample_png"] = _with_temperature(found["sample_png"])
+    for name in {"sample", "sample_png"} & found.keys():
+        found[name] = _with_temperature(found[name])
     return found
 
 
@@ -162,16 +166,13 @@ class _Answers:
             tfd.TransformedDistribution(self._base, self._flow.bijector),
             images,
             levels=self._flow.levels,
-            noise=preprocessing.image_noise(images, preprocessing.to_seed(0)),
             dequantizer=self._flow.dequantizer,
         )
 
     def _draw(self, number, seed, temperature):
         """Latents [number, height, width, channels]."""
         if self._base is None:
-            shape = [number, *self._flow.image_shape]
-            normal = tf.random.stateless_normal(shape, seed, alg=preprocessing.ALGORITHM)
-            return temperature * normal
+            return self._flow.draw_latents(number, temperature, seed)
         mean = self._base.mean()
         return mean + temperature * (self._base.sample(number, seed=seed) - mean)
 

@@ -269,6 +269,20 @@ class ImageFlow(keras.Model, abc.ABC):
             )
         return self._decode(latents, self._check_labels(labels))
 
+    def draw_latents(self, n, temperature, seed) -> tf.Tensor:
+        """The latents of new images: independent normals, whose standard deviation is the temperature.
+
+        Args:
+          n: how many, an int or a scalar tensor.
+          temperature: above 0.
+          seed: int32 [2].
+
+        Returns:
+          float32 tensor [n, height, width, channels].
+        """
+        shape = [n, *self.image_shape]
+        return temperature * tf.random.stateless_normal(shape, seed, alg=preprocessing.ALGORITHM)
+
     def in_precision(self, dtype) -> ImageFlow:
         """A copy that does the conditioners' matrix products in another precision.
 
@@ -323,9 +337,7 @@ class ImageFlow(keras.Model, abc.ABC):
 
     @tf.function(reduce_retracing=True)
     def _sample(self, n, labels, temperature, seed):
-        shape = [n, *self.image_shape]
-        latents = tf.random.stateless_normal(shape, seed, alg=preprocessing.ALGORITHM)
-        return self._decode(temperature * latents, labels)
+        return self._decode(self.draw_latents(n, temperature, seed), labels)
 
     @tf.function(reduce_retracing=True)
     def _encode(self, images, labels, noise):
@@ -379,11 +391,10 @@ class ImageFlow(keras.Model, abc.ABC):
         """
         images, labels = self._split(inputs)
         images = self._check_images(images)
+        noise = None
         if training:
             seed = tf.stack([preprocessing.to_seed(self.seed)[0], self._next_noise()])
             noise = tf.random.stateless_uniform(tf.shape(images), seed, alg=preprocessing.ALGORITHM)
-        else:
-            noise = preprocessing.image_noise(images, preprocessing.to_seed(0))
         return preprocessing.log_prob(
             self.distribution_given(labels),
             images,
