@@ -5,7 +5,8 @@
 
 Each row is a process of its own. They take turns: round after round, job by job, row by row, one at a time.
 The first round warms up and does not count; of the others the table shows the median, and the distance
-between the quartiles in percent of it. Everything is written to benchmarks/results.json.
+between the quartiles in percent of it. The row `limit` does only what none can do without (see
+libraries/limit.py), `products` the matrix products alone. Everything is written to benchmarks/results.json.
 """
 
 import argparse
@@ -27,15 +28,15 @@ PEERS = ("nflows", "zuko", "normflows")
 DENSE = "dense"
 CONVOLUTIONAL = "convolutional"
 LIBRARIES = {
-    DENSE: ("ours", "command", "bare", "tfp", *PEERS, "products"),
+    DENSE: ("ours", "command", "bare", "tfp", *PEERS, "limit", "products"),
     CONVOLUTIONAL: ("ours", "nflows", "normflows"),
 }
 JOBS = {
     DENSE: {
-        "train_128": {"job": "train", "size": 128, "times": 20},
-        "train_512": {"job": "train", "size": 512, "times": 20},
-        "log_prob": {"job": "log_prob", "size": 1000, "times": 5},
-        "sample": {"job": "sample", "size": 1000, "times": 5},
+        "train_128": {"job": "train", "size": 128, "times": 60},
+        "train_512": {"job": "train", "size": 512, "times": 30},
+        "log_prob": {"job": "log_prob", "size": 1000, "times": 10},
+        "sample": {"job": "sample", "size": 1000, "times": 10},
     },
     CONVOLUTIONAL: {
         "train_32": {"job": "train", "size": 32, "times": 20},
@@ -44,7 +45,7 @@ JOBS = {
     },
 }
 ONLY_FLOAT32 = ("tfp",)
-IN_TENSORFLOW = ("ours", "command", "bare", "tfp")
+IN_TENSORFLOW = ("ours", "command", "bare", "tfp", "limit")
 PACKAGES = (
     "tfp-realnvp",
     "tensorflow",
@@ -131,8 +132,10 @@ def main():
     for flow in (DENSE, CONVOLUTIONAL):
         results[flow] = measure(flow, default, options)
         print_table(flow, results[flow])
-    results["ratios"], results["ratios_by_peer"] = ratios(results[DENSE], default)
-    results["share_of_limit"] = share_of_limit(results[DENSE])
+    results["ratios"] = ratios(results[DENSE], default)
+    results["ratios_at_the_limit"] = ratios(results[DENSE], default, library="limit")
+    results["ratios_by_peer"] = ratios_by_peer(results[DENSE], default)
+    results["share_of_products"] = share_of_products(results[DENSE])
     print_ratios(results)
     if options.json:
         write(results, options.json)
@@ -148,7 +151,7 @@ def read_options():
         action="store_true",
         help="a smoke test: short jobs, fewer rows, one round, no file",
     )
-    parser.add_argument("--rounds", type=int, help="that count, 7 by default")
+    parser.add_argument("--rounds", type=int, help="that count, 5 by default")
     parser.add_argument("--json", type=Path, help="where the results go")
     parser.add_argument("--device", choices=("auto", "cpu"), default="auto")
     parser.add_argument(
@@ -162,7 +165,7 @@ def read_options():
         help="only these; all by default",
     )
     options = parser.parse_args()
-    options.rounds = options.rounds or (1 if options.quick else 7)
+    options.rounds = options.rounds or (1 if options.quick else 5)
     options.json = options.json or (None if options.quick else RESULTS)
     return options
 
@@ -218,58 +221,67 @@ def summary(rates: list[float]) -> dict:
     return {"median": statistics.median(rates), "quartiles": [lower, upper]}
 
 
-def ratios(rows: dict, default: str) -> tuple[dict, dict]:
-    """Our medians over those of others, above 1 where we are faster; and the same for each other row."""
-    peers = {name: row for name, row in rows.items() if row["library"] in PEERS}
+def ratios(rows: dict, default: str, library: str = "ours") -> dict:
+    """A library's medians over those of others, above 1 where it is faster."""
 
-    def best(job, precision="float32"):
-        chosen = [row for row in peers.values() if row["precision"] == precision]
-        return max((row[job]["median"] for row in chosen), default=None)
-
-    def other(library, job, precision):
+    def rate(library, job, precision="float32"):
         row = rows.get(f"{library} {precision}")
         return row and row[job]["median"]
 
-    def ratio(job, precision, rate):
-        ours = other("ours", job, precision)
-        return ours / rate if ours and rate else None
+    def best(job):
+        return max((rate(peer, job) for peer in PEERS if rate(peer, job)), default=None)
 
-    main_ratios = {
+    def ratio(job, precision, other):
+        own = rate(library, job, precision)
+        return own / other if own and other else None
+
+    found = {
         "train_512_default_vs_peer": ratio("train_512", default, best("train_512")),
         "train_128_float32_vs_peer": ratio("train_128", "float32", best("train_128")),
-        "train_128_default_vs_tfp": ratio(
-            "train_128", default, other("tfp", "train_128", "float32")
-        ),
+        "train_128_default_vs_tfp": ratio("train_128", default, rate("tfp", "train_128")),
         "log_prob_float32_vs_peer": ratio("log_prob", "float32", best("log_prob")),
         "sample_float32_vs_peer": ratio("sample", "float32", best("sample")),
         "log_prob_mixed_vs_peer": ratio("log_prob", default, best("log_prob")),
         "sample_mixed_vs_peer": ratio("sample", default, best("sample")),
-        "fit_vs_bare": ratio("train_512", default, other("bare", "train_512", default)),
-        "log_prob_vs_bare": ratio("log_prob", "float32", other("bare", "log_prob", "float32")),
-        "sample_vs_bare": ratio("sample", "float32", other("bare", "sample", "float32")),
-        "fit_vs_command": ratio("train_512", default, other("command", "train_512", default)),
     }
-    by_peer = {}
+    if library == "ours":
+        found |= {
+            "fit_vs_bare": ratio("train_512", default, rate("bare", "train_512", default)),
+            "log_prob_vs_bare": ratio("log_prob", "float32", rate("bare", "log_prob")),
+            "sample_vs_bare": ratio("sample", "float32", rate("bare", "sample")),
+            "fit_vs_command": ratio("train_512", default, rate("command", "train_512", default)),
+        }
+    return {key: value for key, value in found.items() if value}
+
+
+def ratios_by_peer(rows: dict, default: str) -> dict:
+    """For each job our medians over those of each row of the others, and over the best of a precision."""
+    peers = {name: row for name, row in rows.items() if row["library"] in PEERS}
+    ours = [row for row in rows.values() if row["library"] == "ours"]
+    found = {}
     for job in JOBS[DENSE]:
         others = {name: row[job]["median"] for name, row in peers.items()}
-        others["best peer float32"] = best(job)
-        others["best peer bfloat16"] = best(job, "bfloat16")
-        by_peer[job] = {
-            f"ours {precision} vs {name}": ratio(job, precision, rate)
-            for precision in sorted({"float32", default}, reverse=True)
+        for precision in sorted({row["precision"] for row in peers.values()}, reverse=True):
+            others[f"best peer {precision}"] = max(
+                row[job]["median"] for row in peers.values() if row["precision"] == precision
+            )
+        found[job] = {
+            f"ours {row['precision']} vs {name}": row[job]["median"] / rate
+            for row in ours
             for name, rate in others.items()
-            if rate
         }
-    return {key: value for key, value in main_ratios.items() if value}, by_peer
+    return found
 
 
-def share_of_limit(rows: dict) -> dict:
+def share_of_products(rows: dict) -> dict:
     """For each of our rows, its speed as a share of that of the matrix products alone."""
     shares = {}
     for name, row in rows.items():
-        limit = rows.get(f"products {row['precision']}")
-        if limit and row["library"] in ("ours", "bare"):
-            shares[name] = {job: row[job]["median"] / limit[job]["median"] for job in JOBS[DENSE]}
+        products = rows.get(f"products {row['precision']}")
+        if products and row["library"] in ("ours", "bare", "limit"):
+            shares[name] = {
+                job: row[job]["median"] / products[job]["median"] for job in JOBS[DENSE]
+            }
     return shares
 
 
@@ -299,17 +311,18 @@ def describe(cell: dict) -> str:
 
 
 def print_ratios(results: dict):
-    """How many times as fast we are, and how near to the limit."""
+    """How many times as fast we are, and how near to what is possible."""
     print("\nOur speed over another's (above 1: we are faster):\n")
     for name, value in results["ratios"].items():
-        print(f"- {name}: {value:.2f}")
+        limit = results["ratios_at_the_limit"].get(name)
+        print(f"- {name}: {value:.2f}" + (f" (the limit: {limit:.2f})" if limit else ""))
     print("\nOver the fastest of the others in bfloat16, ours likewise:\n")
     for job, values in results["ratios_by_peer"].items():
         for name, value in values.items():
             if name == "ours bfloat16 vs best peer bfloat16":
                 print(f"- {job}: {value:.2f}")
-    print("\nThe limit is the row `products`: the matrix products alone. Our share of it:\n")
-    for name, shares in results["share_of_limit"].items():
+    print("\nShare of the speed of the matrix products alone:\n")
+    for name, shares in results["share_of_products"].items():
         texts = [f"{job} {share:.0%}" for job, share in shares.items()]
         print(f"- {name}: {', '.join(texts)}")
 

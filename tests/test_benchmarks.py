@@ -22,11 +22,18 @@ def test_compare(tmp_path):
     """With what the tests' environment has: none of the PyTorch libraries."""
     file = tmp_path / "results.json"
     printed = run(
-        "compare.py", "--quick", "--json", file, "--libraries", "ours", "bare", "tfp", "products"
+        "compare.py",
+        "--quick",
+        "--json",
+        file,
+        *("--libraries", "ours", "bare", "tfp", "limit", "products"),
     )
     results = json.loads(file.read_text())
     assert {"train_128_default_vs_tfp", "fit_vs_bare"} <= set(results["ratios"])
     assert all(ratio > 0 for ratio in results["ratios"].values())
+    assert "train_128_default_vs_tfp" in results["ratios_at_the_limit"]
+    default = results["hardware"]["default_precision"]
+    assert 0 < results["share_of_products"][f"limit {default}"]["train_512"] < 1.5
     for name, row in results["dense"].items():
         assert row["train_512"]["median"] > 0
         assert f"| {row['library']} | {row['precision']} | {row['parameters']:,} " in printed, name

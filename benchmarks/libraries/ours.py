@@ -8,11 +8,11 @@ from tfp_realnvp.optimizers import Adam
 
 def make(flow, precision, images):
     """See `libraries`."""
-    return Ours(make_flow(flow, precision))
+    return Ours(make_flow(flow, precision, steps_a_call=10))
 
 
-def make_flow(flow, precision):
-    """The flow itself, compiled."""
+def make_flow(flow, precision, *, steps_a_call=1):
+    """The flow itself, compiled to train so many steps for each call from Python."""
     dtype = {"float32": "float32", "bfloat16": "mixed_bfloat16"}[precision]
     shape = (28, 28, 1)
     if flow == "dense":
@@ -35,7 +35,7 @@ def make_flow(flow, precision):
         )
     # what tfp_realnvp/hardware.py says of XLA: on a CPU it helps dense networks in float32 alone
     xla = True if (flow, precision) == ("dense", "float32") else "auto"
-    model.compile(Adam(LEARNING_RATE), jit_compile=xla)
+    model.compile(Adam(LEARNING_RATE), jit_compile=xla, steps_per_execution=steps_a_call)
     return model
 
 

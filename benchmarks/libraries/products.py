@@ -37,11 +37,11 @@ class Products:
 
     def log_prob(self, images):
         """The products of one direction."""
-        _wait(self._forward(self._given(len(images))[0]))
+        _wait(self._log_prob(self._given(len(images))[0]))
 
     def sample(self, n):
         """The products of one direction."""
-        _wait(self._forward(self._given(n)[0]))
+        _wait(self._sample(self._given(n)[0]))
 
     def _given(self, n):
         """The input and the gradient of a coupling, made once for each n."""
@@ -52,6 +52,21 @@ class Products:
     # One number of each product is returned: without it TensorFlow would leave the product out.
 
     @tf.function(reduce_retracing=True)
+    def _log_prob(self, kept):
+        return self._forward(kept)
+
+    @tf.function(reduce_retracing=True)
+    def _sample(self, kept):
+        return self._forward(kept)
+
+    @tf.function(reduce_retracing=True)
+    def _step(self, kept, gradient):
+        results = []
+        for weights in self._weights:
+            products = self._forth_and_back(weights, kept, gradient)
+            results += [product[0, 0] for product in products]
+        return results
+
     def _forward(self, kept):
         results = []
         for weights in self._weights:
@@ -61,19 +76,17 @@ class Products:
                 results.append(features[0, 0])
         return results
 
-    @tf.function(reduce_retracing=True)
-    def _step(self, kept, gradient):
-        results = []
-        for weights in self._weights:
-            inputs, back = [kept], gradient
-            for weight in weights[:-1]:
-                inputs.append(tf.matmul(inputs[-1], weight))
-            results.append(tf.matmul(inputs[-1], weights[-1])[0, 0])
-            for values, weight in zip(reversed(inputs), reversed(weights), strict=True):
-                results.append(tf.matmul(values, back, transpose_a=True)[0, 0])
-                back = tf.matmul(back, weight, transpose_b=True)
-                results.append(back[0, 0])
-        return results
+    @staticmethod
+    def _forth_and_back(weights, kept, gradient):
+        """The gradients of a coupling's weights, then its output and the gradient of its input."""
+        inputs = [kept]
+        for weight in weights:
+            inputs.append(tf.matmul(inputs[-1], weight))
+        output, back, gradients = inputs.pop(), gradient, []
+        for values, weight in zip(reversed(inputs), reversed(weights), strict=True):
+            gradients.insert(0, tf.matmul(values, back, transpose_a=True))
+            back = tf.matmul(back, weight, transpose_b=True)
+        return [*gradients, output, back]
 
 
 def _wait(results):
