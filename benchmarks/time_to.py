@@ -1,6 +1,6 @@
 """Seconds from a cold start to a given validation score on MNIST 0 to 8, ours beside the other libraries.
 
-    python benchmarks/time_to.py --bits 1.9 --mnist FOLDER [--limit 300]
+    python benchmarks/time_to.py --mnist FOLDER [--bits 1.85] [--limit 120]
 
 Each library is a fresh process; its time holds everything: start, imports, reading, compiling, training and
 scoring. Ours is the command `tfp-realnvp train`, which scores all 5,400 validation images after each epoch;
@@ -67,8 +67,8 @@ def read_options():
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--bits", type=float, default=1.9)
-    parser.add_argument("--limit", type=float, default=300, help="seconds for each library")
+    parser.add_argument("--bits", type=float, default=1.85)
+    parser.add_argument("--limit", type=float, default=120, help="seconds for each library")
     parser.add_argument(
         "--mnist",
         default=os.environ.get("MNIST_DIR"),

@@ -149,7 +149,7 @@ def export(
     run: Run,
     folder: Annotated[Path, typer.Argument(help="Such as saved_models/NAME.")],
     max_images: Annotated[
-        int, typer.Option(help="So many are drawn at once, whatever is asked for.")
+        int, typer.Option(help="At most so many are drawn at once; the server refuses more.")
     ] = 1024,
     warm_up: Annotated[
         str | None,
