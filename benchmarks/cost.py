@@ -77,11 +77,11 @@ def operations(flow):
     """Of the convolutions, for one image in training."""
     height, width, _ = flow.image_shape
     total = 0
-    for scale, row in enumerate(flow.conditioners, start=1):
+    for number, conditioner in enumerate(flow.conditioners):
+        scale = number // flow.couplings + 1
         positions = (height // 2**scale) * (width // 2**scale)
-        for conditioner in row:
-            weights = [weight for weight in conditioner.weights if weight.name == "kernel"]
-            total += 6 * positions * sum(weight.shape.num_elements() for weight in weights)
+        weights = [weight for weight in conditioner.weights if weight.name == "kernel"]
+        total += 6 * positions * sum(weight.shape.num_elements() for weight in weights)
     return total
 
 

@@ -192,13 +192,11 @@ class ConvResNet(keras.layers.Layer):
         he_normal = keras.initializers.HeNormal(keras.random.SeedGenerator(seed))
         self.first = self._convolution(channels, he_normal)
         # A bias before the sum would keep TensorFlow from fusing biases and activations at all.
-        self.residuals = [
-            (
-                self._convolution(channels, he_normal),
-                self._convolution((1 + gated) * channels, "zeros", use_bias=False),
-            )
-            for _ in range(blocks)
-        ]
+        self.residuals = []  # two a block, in one list: older Keras does not save lists of pairs
+        for _ in range(blocks):
+            self.residuals.append(self._convolution(channels, he_normal))
+            second = self._convolution((1 + gated) * channels, "zeros", use_bias=False)
+            self.residuals.append(second)
         if context:
             self.context_layer = keras.layers.Dense(
                 channels, use_bias=False, kernel_initializer="zeros", dtype=self.dtype_policy
@@ -221,7 +219,7 @@ class ConvResNet(keras.layers.Layer):
         if self.context:
             self.context_layer.build((None, self.context))
         features_shape = (*kept_shape[:-1], self.channels)
-        for layer in [*sum(self.residuals, ()), self.output_layer]:
+        for layer in [*self.residuals, self.output_layer]:
             layer.build(features_shape)
         super().build(kept_shape)
 
@@ -230,7 +228,7 @@ class ConvResNet(keras.layers.Layer):
         features = self.first(kept)
         if self.context:
             features += self.context_layer(context)[:, None, None, :]
-        for first, second in self.residuals:
+        for first, second in zip(self.residuals[::2], self.residuals[1::2], strict=True):
             values = second(self.activation(first(self.activation(features))))
             if self.gated:
                 values, gate = keras.ops.split(values, 2, axis=-1)

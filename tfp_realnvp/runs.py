@@ -17,7 +17,7 @@ from tfp_realnvp.flows import ImageFlow
 
 __all__ = ["RunFolder"]
 
-FORMAT = 3  # of config.json and of what the model holds; runs of other formats are refused
+FORMAT = 4  # of config.json and of what the model holds; runs of other formats are refused
 
 
 class RunFolder:

@@ -72,10 +72,9 @@ class MultiscaleRealNVP(ImageFlow):
         self.activation = keras.activations.get(activation)
         self.gated = gated
         height, width, size = self.image_shape
-        self.conditioners = []
+        self.conditioners = []  # of all scales: older Keras does not save lists of lists
         for scale in range(scales):
             height, width, size = height // 2, width // 2, 2 * size  # of each half
-            row = []
             for step in range(couplings):
                 conditioner = ConvResNet(
                     size,
@@ -88,24 +87,24 @@ class MultiscaleRealNVP(ImageFlow):
                     dtype=self.dtype_policy,
                 )
                 conditioner.build((None, height, width, size))
-                row.append(conditioner)
-            self.conditioners.append(row)
+                self.conditioners.append(conditioner)
         self.built = True
 
     def make_bijectors(self, context) -> list[tfb.Bijector]:
         """The first scale, which holds the others."""
-        return self._scale(self.conditioners, self.image_shape[-1], context)
+        return self._scale(0, self.image_shape[-1], context)
 
-    def _scale(self, conditioners, channels: int, context) -> list[tfb.Bijector]:
+    def _scale(self, scale: int, channels: int, context) -> list[tfb.Bijector]:
         """The bijectors of a scale on images of so many channels, the one next to the image first."""
-        if not conditioners:
+        if scale == self.scales:
             return []
         half = 2 * channels
+        first = scale * self.couplings
         couplings = [
             Coupling(conditioner, split=half, parity=step % 2, event_ndims=3, context=context)
-            for step, conditioner in enumerate(conditioners[0])
+            for step, conditioner in enumerate(self.conditioners[first : first + self.couplings])
         ]
-        rest = self._scale(conditioners[1:], half, context)
+        rest = self._scale(scale + 1, half, context)
         inner = [Partial(tfb.Chain(rest), channels=half)] if rest else []
         return [tfb.Invert(Squeeze()), *couplings, *inner, Squeeze()]
 
