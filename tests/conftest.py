@@ -11,6 +11,8 @@ from tfp_realnvp import MultiscaleRealNVP, RealNVP, training
 from tfp_realnvp.config import TrainingConfig
 from tfp_realnvp.normalization import PACE
 
+tf.config.list_logical_devices()  # TensorFlow begins: what tests call leaves its threads alone
+
 
 def perturb(model, scale=0.1, seed=0):
     """Away from the identity that every new flow is: a broken inverse would pass there."""

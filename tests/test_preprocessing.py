@@ -80,3 +80,13 @@ def test_seeds():
 def test_images_that_do_not_fit(images, error, words):
     with pytest.raises(error, match=words):
         preprocessing.check_images(images, (4, 4, 1), levels=17)
+
+
+@pytest.mark.parametrize("kind", ["uniform", "normal"])
+def test_rows_of_random_numbers(kind):
+    """Those of TensorFlow, wherever one begins."""
+    seed = tf.constant([3, -4])
+    expected = getattr(tf.random, f"stateless_{kind}")([13, 3, 3, 1], seed, alg="philox")
+    rows = getattr(preprocessing, f"{kind}_rows")([3, 3, 1], seed)
+    np.testing.assert_array_equal(rows(0, 13), expected)
+    np.testing.assert_array_equal(rows(4, 11), expected[4:11])

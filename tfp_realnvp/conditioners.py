@@ -46,8 +46,10 @@ class ShiftAndLogScale(keras.layers.Layer):
 
     def call(self, features):
         """(shift, log_scale); see the class."""
-        parameters = keras.ops.cast(self.dense(features), self.variable_dtype)
-        shift, raw = keras.ops.split(parameters, 2, axis=-1)
+        shift, raw = (
+            keras.ops.cast(half, self.variable_dtype)
+            for half in keras.ops.split(self.dense(features), 2, axis=-1)
+        )
         return shift, self.bound * keras.ops.tanh(raw)
 
     def get_config(self):

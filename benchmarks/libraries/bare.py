@@ -11,6 +11,8 @@ import tensorflow as tf
 from libraries import HALF, LEVELS, PIXELS, SIDE
 from libraries.inputs import PlainFlow
 from libraries.ours import make_flow
+from tfp_realnvp import hardware
+from tfp_realnvp.sharding import in_shards
 
 COLOURS = np.indices((SIDE, SIDE)).sum(0).ravel() % 2
 ORDER = np.argsort(COLOURS, kind="stable")  # one colour of the checkerboard comes first
@@ -20,6 +22,7 @@ NORMALIZER = PIXELS * (0.5 * math.log(2 * math.pi) + math.log(LEVELS))
 
 def make(flow, precision, images):
     """See `libraries`."""
+    hardware.use()
     return Bare(make_flow(flow, precision), precision, images)
 
 
@@ -36,7 +39,7 @@ class Bare(PlainFlow):
     def _step(self, images):
         weights = self._flow.trainable_variables
         with tf.GradientTape() as tape:
-            loss = -tf.reduce_mean(self._nats(images)) / PIXELS
+            loss = -tf.reduce_mean(in_shards(self._nats, tf.shape(images)[0], images)) / PIXELS
         self._flow.optimizer.apply_gradients(
             zip(tape.gradient(loss, weights), weights, strict=True)
         )
@@ -44,7 +47,7 @@ class Bare(PlainFlow):
 
     @tf.function
     def _log_prob(self, images):
-        return self._nats(images)
+        return in_shards(self._nats, tf.shape(images)[0], images)
 
     def _nats(self, images):
         noise = tf.random.uniform(tf.shape(images))
@@ -64,7 +67,12 @@ class Bare(PlainFlow):
 
     @tf.function
     def _sample(self, n):
-        first, second = tf.random.normal([n, HALF]), tf.random.normal([n, HALF])
+        return in_shards(
+            self._images, n, lambda start, end: tf.random.normal([end - start, PIXELS])
+        )
+
+    def _images(self, latents):
+        first, second = tf.split(latents, 2, axis=1)
         # after the last of an even number of couplings, the halves are where they were
         kept, other = first, second
         for conditioner in reversed(self._flow.conditioners):

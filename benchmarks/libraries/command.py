@@ -9,7 +9,7 @@ import time
 
 from libraries import LEARNING_RATE
 from libraries.ours import Ours, make_flow
-from tfp_realnvp import callbacks
+from tfp_realnvp import callbacks, hardware
 from tfp_realnvp.parts import training_batches
 
 FOR_EVER = 10**9  # steps, and seconds
@@ -17,6 +17,7 @@ FOR_EVER = 10**9  # steps, and seconds
 
 def make(flow, precision, images):
     """See `libraries`."""
+    hardware.use()
     return Command(make_flow(flow, precision))
 
 

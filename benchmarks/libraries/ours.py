@@ -2,12 +2,13 @@
 
 from libraries import BLOCKS, CHANNELS, COUPLINGS, HIDDEN, LEARNING_RATE, SCALES
 from libraries.inputs import as_dataset
-from tfp_realnvp import MultiscaleRealNVP, RealNVP
+from tfp_realnvp import MultiscaleRealNVP, RealNVP, hardware
 from tfp_realnvp.optimizers import Adam
 
 
 def make(flow, precision, images):
     """See `libraries`."""
+    hardware.use()
     return Ours(make_flow(flow, precision, steps_a_call=10))
 
 
@@ -33,9 +34,7 @@ def make_flow(flow, precision, *, steps_a_call=1):
             blocks=BLOCKS,
             dtype=dtype,
         )
-    # what tfp_realnvp/hardware.py says of XLA: on a CPU it helps dense networks in float32 alone
-    xla = True if (flow, precision) == ("dense", "float32") else "auto"
-    model.compile(Adam(LEARNING_RATE), jit_compile=xla, steps_per_execution=steps_a_call)
+    model.compile(Adam(LEARNING_RATE), steps_per_execution=steps_a_call)
     return model
 
 

@@ -1,15 +1,18 @@
 """The limit: the matrix products of the dense flow in TensorFlow, and nothing else.
 
 A training step has three for each layer: forward, and one each for the gradients of the input and the weights.
+They are done in shards, as ours are.
 """
 
 import tensorflow as tf
 
 from libraries import COUPLINGS, HALF, PIXELS, layer_sizes
+from tfp_realnvp import hardware
 
 
 def make(flow, precision, images):
     """See `libraries`."""
+    hardware.use()
     return Products(tf.as_dtype(precision))
 
 
@@ -30,50 +33,56 @@ class Products:
 
     def train(self, batches):
         """The products of a step for each batch."""
-        kept, gradient = self._given(batches.shape[1])
+        shards = self._given(batches.shape[1])
         for _ in batches:
-            results = self._step(kept, gradient)
+            results = self._step(shards)
         _wait(results)
 
     def log_prob(self, images):
         """The products of one direction."""
-        _wait(self._log_prob(self._given(len(images))[0]))
+        _wait(self._log_prob(self._given(len(images))))
 
     def sample(self, n):
         """The products of one direction."""
-        _wait(self._sample(self._given(n)[0]))
+        _wait(self._sample(self._given(n)))
 
     def _given(self, n):
-        """The input and the gradient of a coupling, made once for each n."""
+        """For each shard the input and the gradient of a coupling, made once for each n."""
         if n not in self._inputs:
-            self._inputs[n] = self._random([n, HALF]), self._random([n, PIXELS])
+            count = hardware.shards()
+            self._inputs[n] = [
+                (self._random([n // count, HALF]), self._random([n // count, PIXELS]))
+                for _ in range(count)
+            ]
         return self._inputs[n]
 
     # One number of each product is returned: without it TensorFlow would leave the product out.
 
     @tf.function(reduce_retracing=True)
-    def _log_prob(self, kept):
-        return self._forward(kept)
+    def _log_prob(self, shards):
+        return self._forward(shards)
 
     @tf.function(reduce_retracing=True)
-    def _sample(self, kept):
-        return self._forward(kept)
+    def _sample(self, shards):
+        return self._forward(shards)
 
     @tf.function(reduce_retracing=True)
-    def _step(self, kept, gradient):
+    def _step(self, shards):
         results = []
         for weights in self._weights:
-            products = self._forth_and_back(weights, kept, gradient)
-            results += [product[0, 0] for product in products]
+            for kept, gradient in shards:
+                products = self._forth_and_back(weights, kept, gradient)
+                results += [product[0, 0] for product in products]
         return results
 
-    def _forward(self, kept):
+    def _forward(self, shards):
         results = []
-        for weights in self._weights:
-            features = kept
-            for weight in weights:
-                features = tf.matmul(features, weight)
-                results.append(features[0, 0])
+        for kept, _ in shards:
+            for weights in self._weights:
+                features = kept
+                for weight in weights:
+                    features = tf.matmul(features, weight)
+                    results.append(features[0, 0])
         return results
 
     @staticmethod

@@ -14,6 +14,7 @@ from tensorflow_probability import distributions as tfd
 from tfp_realnvp import preprocessing
 from tfp_realnvp.dequantization import VariationalDequantization
 from tfp_realnvp.normalization import Normalization
+from tfp_realnvp.sharding import in_shards, row_by_row
 
 __all__ = ["ImageFlow"]
 
@@ -158,8 +159,8 @@ class ImageFlow(keras.Model, abc.ABC):
         """
         images, seed = self._check_images(images), preprocessing.to_seed(seed)
         if self.labels and labels is None:
-            return self._marginal(self._log_prob_given_each(images, seed))
-        return self._log_prob(images, self._check_labels(labels), seed)
+            return self._marginal(self._log_prob_given_each(images, seed=seed))
+        return self._log_prob(images, self._check_labels(labels), seed=seed)
 
     def bits_per_dim(self, images, labels=None, *, seed: int = 0) -> tf.Tensor:
         """`-log_prob / (D log 2)` of each image, float32 [n]; arguments and errors are those of `log_prob`."""
@@ -182,7 +183,8 @@ class ImageFlow(keras.Model, abc.ABC):
         """
         if not self.labels:
             raise ValueError("this flow knows no labels: train a class-conditional one.")
-        return self._log_prob_given_each(self._check_images(images), preprocessing.to_seed(seed))
+        images, seed = self._check_images(images), preprocessing.to_seed(seed)
+        return self._log_prob_given_each(images, seed=seed)
 
     def classify(self, images, *, seed: int = 0) -> tf.Tensor:
         """The likeliest label of each image by Bayes' rule, all labels being equally likely before.
@@ -243,10 +245,8 @@ class ImageFlow(keras.Model, abc.ABC):
           TypeError, ValueError: as `log_prob`.
         """
         images, labels = self._check_images(images), self._check_labels(labels)
-        if seed is None:
-            return self._encode(images, labels, 0.5)
-        noise = preprocessing.image_noise(images, preprocessing.to_seed(seed))
-        return self._encode(images, labels, noise)
+        seed = None if seed is None else preprocessing.to_seed(seed)
+        return self._encode(images, labels, seed=seed)
 
     def decode(self, latents, labels=None) -> tf.Tensor:
         """Latents to images.
@@ -269,19 +269,19 @@ class ImageFlow(keras.Model, abc.ABC):
             )
         return self._decode(latents, self._check_labels(labels))
 
-    def draw_latents(self, n, temperature, seed) -> tf.Tensor:
+    def draw_latents(self, n, temperature, seed, *, first=0) -> tf.Tensor:
         """The latents of new images: independent normals, whose standard deviation is the temperature.
 
         Args:
           n: how many, an int or a scalar tensor.
           temperature: above 0.
           seed: int32 [2].
+          first: which of the seed's latents is the first one, a multiple of 4.
 
         Returns:
           float32 tensor [n, height, width, channels].
         """
-        shape = [n, *self.image_shape]
-        return temperature * tf.random.stateless_normal(shape, seed, alg=preprocessing.ALGORITHM)
+        return temperature * preprocessing.normal_rows(self.image_shape, seed)(first, first + n)
 
     def in_precision(self, dtype) -> ImageFlow:
         """A copy that does the conditioners' matrix products in another precision.
@@ -317,39 +317,46 @@ class ImageFlow(keras.Model, abc.ABC):
     def _marginal(self, log_probs: tf.Tensor) -> tf.Tensor:
         return tf.reduce_logsumexp(log_probs, axis=-1) - math.log(len(self.labels))
 
-    @tf.function(reduce_retracing=True)
-    def _log_prob(self, images, labels, seed):
+    @row_by_row
+    def _log_prob(self, images, labels, *, seed):
+        return self._score(images, labels, preprocessing.image_noise(images, seed))
+
+    def _score(self, images, labels, noise):
         return preprocessing.log_prob(
             self.distribution_given(labels),
             images,
             levels=self.levels,
-            noise=preprocessing.image_noise(images, seed),
+            noise=noise,
             dequantizer=self.dequantizer,
         )
 
-    @tf.function(reduce_retracing=True)
-    def _log_prob_given_each(self, images, seed):
+    @row_by_row
+    def _log_prob_given_each(self, images, *, seed):
         def given(label):
-            return self._log_prob(images, tf.fill([tf.shape(images)[0]], label), seed)
+            return self._log_prob(images, tf.fill([tf.shape(images)[0]], label), seed=seed)
 
         rows = tf.map_fn(given, tf.constant(self.labels), fn_output_signature=tf.float32)
         return tf.transpose(rows)
 
-    @tf.function(reduce_retracing=True)
-    def _sample(self, n, labels, temperature, seed):
-        return self._decode(self.draw_latents(n, temperature, seed), labels)
-
-    @tf.function(reduce_retracing=True)
-    def _encode(self, images, labels, noise):
+    @row_by_row
+    def _encode(self, images, labels, *, seed):
+        noise = 0.5 if seed is None else preprocessing.image_noise(images, seed)
         if self.dequantizer is not None:
             noise, _ = self.dequantizer(images, tf.broadcast_to(noise, tf.shape(images)))
         points = preprocessing.dequantize(images, noise, levels=self.levels)
         return self.bijector_given(labels).inverse(points)
 
-    @tf.function(reduce_retracing=True)
+    @row_by_row
     def _decode(self, latents, labels):
         points = self.bijector_given(labels).forward(latents)
         return preprocessing.quantize(points, levels=self.levels)
+
+    @tf.function(reduce_retracing=True)
+    def _sample(self, n, labels, temperature, seed):
+        def latents(start, end):
+            return self.draw_latents(end - start, temperature, seed, first=start)
+
+        return in_shards(self._decode, n, latents, labels)
 
     # What Keras asks for.
 
@@ -394,14 +401,8 @@ class ImageFlow(keras.Model, abc.ABC):
         noise = None
         if training:
             seed = tf.stack([preprocessing.to_seed(self.seed)[0], self._next_noise()])
-            noise = tf.random.stateless_uniform(tf.shape(images), seed, alg=preprocessing.ALGORITHM)
-        return preprocessing.log_prob(
-            self.distribution_given(labels),
-            images,
-            levels=self.levels,
-            noise=noise,
-            dequantizer=self.dequantizer,
-        )
+            noise = preprocessing.uniform_rows(self.image_shape, seed)
+        return in_shards(self._score, tf.shape(images)[0], images, labels, noise)
 
     def _next_noise(self) -> tf.Tensor:
         """A number for each training step, and within a step for each device."""
