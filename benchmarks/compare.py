@@ -33,8 +33,8 @@ LIBRARIES = {
 }
 JOBS = {
     DENSE: {
-        "train_128": {"job": "train", "size": 128, "times": 60},
         "train_512": {"job": "train", "size": 512, "times": 30},
+        "train_128": {"job": "train", "size": 128, "times": 60},
         "log_prob": {"job": "log_prob", "size": 1000, "times": 10},
         "sample": {"job": "sample", "size": 1000, "times": 10},
     },
@@ -202,8 +202,8 @@ def measure(flow: str, default: str, options) -> dict:
                     answer = worker.ask(task)
                     if number:
                         rates[name, job].append(task["size"] / answer["seconds"])
-                    elif task["job"] == "train":
-                        rows[name]["megabytes"] = answer["megabytes"]
+                    else:  # after the first job: a run trains with one batch size
+                        rows[name].setdefault("megabytes", answer["megabytes"])
             print(f"{flow}: round {number} of {options.rounds}", file=sys.stderr)
     finally:
         for worker in workers.values():

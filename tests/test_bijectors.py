@@ -9,6 +9,7 @@ from tensorflow_probability import bijectors as tfb
 
 from tfp_realnvp import MultiscaleRealNVP, RealNVP, masks
 from tfp_realnvp.bijectors import ActNorm, Coupling, Partial, Reorder, Squeeze, ToneCurve
+from tfp_realnvp.bijectors.tone_curve import knots_up_to
 from tfp_realnvp.conditioners import ConvResNet, DenseConditioner
 
 
@@ -177,6 +178,27 @@ def test_tone_curve_formula():
     assert curve.inverse(np.zeros((1, 1, 1))).numpy() == -1.5
     log_det = curve.inverse_log_det_jacobian(tf.constant(y))
     np.testing.assert_allclose(log_det, np.log(slope).ravel(), atol=1e-10)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize(
+    "knots",
+    [[1, 3], np.linspace(-2, 3, 50), np.geomspace(1e-9, 1e9, 40), [*np.linspace(1, 1.001, 20), 50]],
+    ids=["two", "even", "uneven", "crowded"],
+)
+def test_latents_find_their_pieces(knots, dtype):
+    """In front of a knot, on it, behind it, anywhere and far away."""
+    knots = np.array(knots, dtype)
+    beside = [np.nextafter(knots, end) for end in np.array([-np.inf, np.inf], dtype)]
+    anywhere = np.random.default_rng(0).uniform(knots[0] - 1, knots[-1] + 1, 1000)
+    far = [-np.inf, -1e30, 1e30, np.inf]
+    values = np.concatenate([knots, *beside, anywhere, far]).astype(dtype).reshape(-1, 1)
+    expected = np.searchsorted(knots, values, side="right")
+    np.testing.assert_array_equal(knots_up_to(tf.constant(knots), values), expected)
+
+
+def test_a_latent_that_is_not_a_number_stays_so():
+    assert np.isnan(tone_curve().forward(np.full((1, 1, 1), np.nan)))
 
 
 def test_tone_curve_learns():

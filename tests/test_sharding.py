@@ -4,7 +4,7 @@ import pytest
 import tensorflow as tf
 from conftest import FLOWS, perturb, random_images
 
-from tfp_realnvp import hardware
+from tfp_realnvp import RealNVP, hardware
 from tfp_realnvp.sharding import in_shards
 
 LABELS = (3, 5)
@@ -40,6 +40,30 @@ def test_gradients_go_through(shards):
     with tf.GradientTape() as tape:
         total = tf.reduce_sum(in_shards(lambda rows: weight * rows, 9, tf.range(9.0)))
     assert tape.gradient(total, weight) == 36
+
+
+@pytest.mark.parametrize("dtype", ["float32", "mixed_bfloat16"])
+def test_kernels_are_read_and_cast_once(shards, dtype):
+    flow = RealNVP((4, 4, 1), couplings=2, depth=2, width=8, dtype=dtype)
+    images = tf.constant(random_images(13, (4, 4, 1)))
+    graph = tf.function(flow).get_concrete_function(images).graph
+    kernels = [weight.value for weight in flow.trainable_weights if weight.shape.rank == 2]
+    assert len(kernels) == 4
+    for kernel in kernels:
+        source = next(inner for outer, inner in graph.captures if outer is kernel.handle)
+        assert [use.type for use in source.consumers()] == ["ReadVariableOp"]
+        casts = [use.type for use in source.consumers()[0].outputs[0].consumers()]
+        assert dtype == "float32" or casts == ["Cast"]
+
+
+def test_kernels_are_variables_elsewhere(shards):
+    """So that users can assign to them; and one shard's tensor is not found when the shards are done."""
+    flow = RealNVP((4, 4, 1), couplings=2, depth=2, width=8)
+    images = random_images(13, (4, 4, 1))
+    before = flow(images)
+    layer = flow.conditioners[0].output_layer.dense
+    layer.kernel.assign_add(tf.ones(layer.kernel.shape))
+    assert not np.allclose(before, flow(images))
 
 
 @pytest.mark.slow

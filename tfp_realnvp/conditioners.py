@@ -4,7 +4,27 @@ from __future__ import annotations
 
 import keras
 
+from tfp_realnvp.sharding import kernel_for_all
+
 __all__ = ["ConvResNet", "DenseConditioner", "ShiftAndLogScale"]
+
+
+class Dense(keras.layers.Dense):
+    """Keras's, one kernel for all shards."""
+
+    @property
+    def kernel(self):
+        """See `kernel_for_all`."""
+        return kernel_for_all(super().kernel, self.compute_dtype)
+
+
+class Conv2D(keras.layers.Conv2D):
+    """Keras's, one kernel for all shards."""
+
+    @property
+    def kernel(self):
+        """See `kernel_for_all`."""
+        return kernel_for_all(super().kernel, self.compute_dtype)
 
 
 @keras.saving.register_keras_serializable(package="tfp_realnvp")
@@ -32,9 +52,7 @@ class ShiftAndLogScale(keras.layers.Layer):
     def __init__(self, size: int, **kwargs):
         super().__init__(**kwargs, autocast=False)
         self.size = size
-        self.dense = keras.layers.Dense(
-            2 * size, kernel_initializer="zeros", dtype=self.dtype_policy
-        )
+        self.dense = Dense(2 * size, kernel_initializer="zeros", dtype=self.dtype_policy)
 
     def build(self, features_shape):
         """Make the weights."""
@@ -96,7 +114,7 @@ class DenseConditioner(keras.layers.Layer):
         self.seed = seed
         seeds = keras.random.SeedGenerator(seed)
         self.hidden = [
-            keras.layers.Dense(
+            Dense(
                 width,
                 activation=self.activation,
                 kernel_initializer=keras.initializers.GlorotUniform(seeds),
@@ -109,7 +127,8 @@ class DenseConditioner(keras.layers.Layer):
     def build(self, kept_shape):
         """Make the weights."""
         shape = (*kept_shape[:-1], kept_shape[-1] + self.context)
-        for layer in [*self.hidden, self.output_layer]:
+        layers: list[keras.layers.Layer] = [*self.hidden, self.output_layer]
+        for layer in layers:
             layer.build(shape)
             shape = (*kept_shape[:-1], self.width)
         super().build(kept_shape)
@@ -200,13 +219,13 @@ class ConvResNet(keras.layers.Layer):
             second = self._convolution((1 + gated) * channels, "zeros", use_bias=False)
             self.residuals.append(second)
         if context:
-            self.context_layer = keras.layers.Dense(
+            self.context_layer = Dense(
                 channels, use_bias=False, kernel_initializer="zeros", dtype=self.dtype_policy
             )
         self.output_layer = ShiftAndLogScale(size, dtype=self.dtype_policy)
 
     def _convolution(self, channels, initializer, use_bias=True):
-        return keras.layers.Conv2D(
+        return Conv2D(
             channels,
             kernel_size=3,
             padding="same",

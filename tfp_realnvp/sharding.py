@@ -1,20 +1,23 @@
-"""Shards: the rows of a batch, computed in several places at the same time."""
+"""Shards: the rows of a batch, computed in several places at the same time, with the same weights."""
 
 from __future__ import annotations
 
+import contextvars
 import functools
 from collections.abc import Callable
 
+import keras
 import tensorflow as tf
 
 from tfp_realnvp import hardware
 
-__all__ = ["in_shards", "row_by_row"]
+__all__ = ["in_shards", "kernel_for_all", "row_by_row"]
 
 IMAGE_AXES = 3
-UNIT = (
-    4  # rows; Philox makes four numbers at a time, so a row that begins a shard begins such a four
-)
+UNIT = 4  # rows: Philox makes four numbers at a time, and a shard's first row begins such a four
+
+# of the shards that are being made, by weight, dtype and graph
+_kernels: contextvars.ContextVar[dict | None] = contextvars.ContextVar("kernels", default=None)
 
 
 def in_shards(function: Callable[..., tf.Tensor], rows, *columns) -> tf.Tensor:
@@ -42,13 +45,40 @@ def in_shards(function: Callable[..., tf.Tensor], rows, *columns) -> tf.Tensor:
     size = -(-rows // (count * UNIT)) * UNIT
     last = (rows - 1) // UNIT * UNIT
     results = []
-    for number in range(count):
-        # Of few rows the last shards do some again, for oneDNN has no convolutions of nothing.
-        start = tf.maximum(0, tf.minimum(number * size, last))
-        end = tf.minimum(start + size, rows)
-        result = function(*(_part(column, start, end) for column in columns))
-        results.append(result[number * size - start :])
+    outside = _kernels.set({})
+    try:
+        for number in range(count):
+            # Of few rows the last shards do some again, for oneDNN has no convolutions of nothing.
+            start = tf.maximum(0, tf.minimum(number * size, last))
+            end = tf.minimum(start + size, rows)
+            result = function(*(_part(column, start, end) for column in columns))
+            results.append(result[number * size - start :])
+    finally:
+        _kernels.reset(outside)
     return tf.concat(results, axis=0)
+
+
+def kernel_for_all(kernel: keras.Variable, dtype: str) -> keras.Variable | tf.Tensor:
+    """The kernel of a layer; in shards, the same tensor for all of them.
+
+    A weight that each shard reads and casts for itself costs a tenth of a training step: millions of numbers
+    are cast, and so are their gradients, before they are summed up.
+
+    Args:
+      kernel: the variable.
+      dtype: in which the layer computes.
+
+    Returns:
+      In shards, the tensor in that dtype; elsewhere the variable, which Keras casts.
+    """
+    kernels = _kernels.get()
+    if kernels is None:
+        return kernel
+    # a loop's body, say, is a graph of its own, from which no tensor comes out
+    key = (id(kernel), dtype, tf.compat.v1.get_default_graph())
+    if key not in kernels:
+        kernels[key] = tf.cast(tf.convert_to_tensor(kernel.value), dtype)
+    return kernels[key]
 
 
 class row_by_row:  # noqa: N801  (a decorator)

@@ -8,7 +8,9 @@ from tensorflow_probability import bijectors as tfb
 
 from tfp_realnvp.bijectors.cache import once_per_pair
 
-__all__ = ["ToneCurve"]
+__all__ = ["ToneCurve", "knots_up_to"]
+
+STEPS = 4096  # of the table by which a latent's piece is found
 
 
 class ToneCurve(tfb.Bijector):
@@ -81,8 +83,7 @@ class ToneCurve(tfb.Bijector):
 
     def _place_of_x(self, x):
         """(y0, t, x0, d, c) of each entry."""
-        index = tf.searchsorted(self._heights, tf.reshape(x, [-1]), side="right")
-        y0, x0, slope, bend = _look_up(self._pieces, tf.reshape(index, tf.shape(x)))
+        y0, x0, slope, bend = _look_up(self._pieces, knots_up_to(self._heights, x))
         rise = x - x0
         t = 2 * rise / (slope + tf.sqrt(slope**2 + 2 * bend * rise))
         return y0, t, x0, slope, bend
@@ -91,8 +92,40 @@ class ToneCurve(tfb.Bijector):
         """(y0, t, x0, d, c) of each entry."""
         pieces = np.searchsorted(self._knots, np.arange(-1, self._cells + 1), side="right")
         cell = tf.clip_by_value(tf.cast(y * self._cells + 1, tf.int32), 0, self._cells + 1)
-        y0, x0, slope, bend = _look_up(self._pieces, tf.gather(pieces.astype(np.int32), cell))
+        y0, x0, slope, bend = _look_up(self._pieces, _lines(pieces.astype(np.int32), cell))
         return y0, y - y0, x0, slope, bend
+
+
+def knots_up_to(knots, values):
+    """How many knots are not above each value: `tf.searchsorted(side="right")` in a third of its time.
+
+    The way from the first knot to the last one is cut into equal steps. A table says how many knots come
+    before a step; the few in the step itself are compared one by one.
+
+    Args:
+      knots: float tensor [any], increasing.
+      values: float tensor [...]; one that is not a number gets any count.
+
+    Returns:
+      int32 tensor [...].
+    """
+
+    def step(values):
+        way = (values - knots[0]) * (STEPS / (knots[-1] - knots[0]))
+        # in this order, what is not finite stays in the table
+        return tf.maximum(tf.cast(tf.minimum(way, STEPS - 1), tf.int32), 0)
+
+    before = tf.searchsorted(step(knots), tf.range(STEPS + 1))
+    most = tf.reduce_max(before[1:] - before[:-1])
+    next_knots = tf.concat([knots, [np.nan]], axis=0)  # nothing is above the last one
+
+    def compare(round_, count):
+        return round_ + 1, count + tf.cast(values >= _lines(next_knots, count), tf.int32)
+
+    _, count = tf.while_loop(
+        lambda round_, _: round_ < most, compare, [tf.constant(0), _lines(before, step(values))]
+    )
+    return count
 
 
 @tf.custom_gradient
@@ -115,4 +148,9 @@ def _look_up(table, index):
         ]
         return tf.stack(sums, axis=-1), None
 
-    return tf.unstack(tf.gather(table, index), axis=-1), gradient
+    return tf.unstack(_lines(table, index), axis=-1), gradient
+
+
+def _lines(table, index):
+    """`tf.gather` does the same in half as much time again."""
+    return tf.gather_nd(table, index[..., tf.newaxis])
