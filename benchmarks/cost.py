@@ -38,10 +38,10 @@ def measure(image_shape, scales, couplings, channels):
     """Parameters, images per second in training and in scoring, and memory of one flow."""
     import numpy as np  # noqa: PLC0415  (the parent process does not need it)
 
-    from tfp_realnvp import MultiscaleRealNVP  # noqa: PLC0415
-    from tfp_realnvp.hardware import default_precision  # noqa: PLC0415
+    from tfp_realnvp import MultiscaleRealNVP, hardware  # noqa: PLC0415
     from tfp_realnvp.optimizers import Adam  # noqa: PLC0415
 
+    hardware.use()
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     images = np.random.default_rng(0).integers(256, size=(BATCH, *image_shape), dtype=np.uint8)
     flow = MultiscaleRealNVP(
@@ -49,7 +49,7 @@ def measure(image_shape, scales, couplings, channels):
         scales=scales,
         couplings=couplings,
         channels=channels,
-        dtype=default_precision(),
+        dtype=hardware.default_precision(),
     )
     flow.compile(Adam(1e-4, global_clipnorm=1.0))
     flow.adapt(images)

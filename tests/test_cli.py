@@ -78,6 +78,7 @@ def test_score_of_other_data(call, run_dir, tmp_path):
     assert status == 2 and "17 grey levels" in errors
 
 
+@pytest.mark.slow
 def test_transfer(call, run_dir, tmp_path):
     status, printed, _ = call(
         "transfer", run_dir, "--shots", 5, "--covariance", "full", "--intrinsic-dimension", 3,

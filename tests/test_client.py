@@ -7,6 +7,8 @@ from serving_double import Session, grpc_server, rest_server
 from tfp_realnvp.client import GrpcClient, RestClient, ServingError
 from tfp_realnvp.export import export
 
+pytestmark = pytest.mark.slow
+
 IMAGES = random_images(5, (4, 4, 1), levels=17)
 
 

@@ -158,6 +158,7 @@ def test_saved_model_cli(flow, exported, tmp_path):
         assert "images_bytes" in found[name]
 
 
+@pytest.mark.slow
 def test_versions_count_up_and_nothing_else_is_left(flow, tmp_path, monkeypatch):
     assert export(flow, tmp_path).name == "1"
     (tmp_path / "7").mkdir()
@@ -181,6 +182,7 @@ def test_two_exports_at_once_get_two_versions(flow, tmp_path, monkeypatch):
     assert export(flow, tmp_path).name == "2"
 
 
+@pytest.mark.slow
 def test_a_version_that_answers_otherwise_is_not_published(flow, tmp_path, monkeypatch):
     write = export_module._write
 

@@ -195,6 +195,7 @@ def test_new_flow_is_its_normalization(small):
     np.testing.assert_allclose(flow.distribution.log_prob(points), expected, rtol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("labels", [(), (0, 1, 2)])
 def test_public_functions_compile_with_xla(small, labels):
     """And compute the same: no Python, no operation without a kernel, no shape that is known too late."""

@@ -17,6 +17,7 @@ def test_without_a_gpu():
         hardware.use("gpu")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("before", "shards"),
     [
