@@ -194,7 +194,9 @@ def test_latents_find_their_pieces(knots, dtype):
     far = [-np.inf, -1e30, 1e30, np.inf]
     values = np.concatenate([knots, *beside, anywhere, far]).astype(dtype).reshape(-1, 1)
     expected = np.searchsorted(knots, values, side="right")
-    np.testing.assert_array_equal(knots_up_to(tf.constant(knots), values), expected)
+    for xla in (False, True):
+        found = tf.function(knots_up_to, jit_compile=xla)(tf.constant(knots), values)
+        np.testing.assert_array_equal(found, expected)
 
 
 def test_a_latent_that_is_not_a_number_stays_so():
