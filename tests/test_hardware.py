@@ -1,5 +1,9 @@
+import os
+import platform
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import tensorflow as tf
@@ -41,5 +45,61 @@ assert ("in {shards} shards" in hardware.describe("float32")) == ({shards} > 1)
 """
     process = subprocess.run(
         [sys.executable, "-c", code], check=False, capture_output=True, text=True
+    )
+    assert process.returncode == 0, process.stderr
+
+
+@pytest.mark.parametrize(
+    ("flags", "tiles", "chosen", "limit"),
+    [
+        ("avx512_bf16 amx_tile", 0, None, "AVX512_CORE_FP16"),
+        ("avx512_bf16 amx_tile", 0, "AVX2", "AVX2"),
+        ("avx512_bf16 amx_tile", 1, None, None),
+        ("avx512_bf16", 0, None, None),
+        ("", 0, None, None),
+    ],
+    ids=["broken", "limited by the user", "works", "no AMX", "unknown CPU"],
+)
+def test_avoids_broken_amx(monkeypatch, flags, tiles, chosen, limit):
+    monkeypatch.setattr(hardware, "_cpu_flags", lambda: flags)
+    monkeypatch.setattr(hardware, "_cpuid", lambda _: tiles)
+    environment = {} if chosen is None else {hardware.ONEDNN_ISA: chosen}
+    monkeypatch.setattr("os.environ", environment)
+    hardware.avoid_broken_amx()
+    assert environment.get(hardware.ONEDNN_ISA) == limit
+
+
+@pytest.mark.skipif(
+    platform.machine() != "x86_64" or sys.platform != "linux", reason="its code is of x86-64"
+)
+def test_asks_the_processor():
+    """It says the same as Linux, as far as that says it."""
+    level = re.search(r"^cpuid level\s*: (\d+)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
+    assert hardware._cpuid(0) == int(level[1])
+
+
+def test_processor_that_may_not_be_asked(monkeypatch):
+    def refuse(*args, **kwargs):
+        raise PermissionError
+
+    monkeypatch.setattr(hardware.mmap, "mmap", refuse)
+    assert hardware._cpuid(0) == 0
+
+
+def test_bfloat16_at_import():
+    """No process ends by an illegal instruction, whatever the machine announces."""
+    code = """
+import tfp_realnvp
+import tensorflow as tf
+values = tf.ones([64, 64], tf.bfloat16)
+assert tf.reduce_all(values @ values == 64)
+"""
+    environment = {name: value for name, value in os.environ.items() if name != hardware.ONEDNN_ISA}
+    process = subprocess.run(
+        [sys.executable, "-c", code],
+        check=False,
+        capture_output=True,
+        text=True,
+        env=environment,
     )
     assert process.returncode == 0, process.stderr

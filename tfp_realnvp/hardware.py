@@ -15,19 +15,38 @@ Scoring and drawing are in float32 unless asked (`ImageFlow.in_precision`). Batc
 on all machines: they decide what is learned. On a CPU XLA helps dense networks in float32 alone (15 % of a step
 at batch 128, nothing at 512, for 3 s more at the start), so it is left to `compile(jit_compile=True)`.
 benchmarks/compare.py measures the lines of CPUs; those of the GPU are TensorFlow's advice, not measured.
+
+Some virtual machines announce AMX, Intel's instructions for products of matrices, but not the size of its
+tiles. There oneDNN ends a process that computes in bfloat16 by an illegal instruction
+(https://github.com/uxlfoundation/oneDNN/issues/5689), so importing `tfp_realnvp` tells it to do without AMX.
 """
 
 from __future__ import annotations
 
 import contextlib
+import ctypes
+import mmap
 import os
 from pathlib import Path
 from typing import Literal
 
-__all__ = ["Device", "cores", "default_precision", "describe", "name", "shards", "use"]
+__all__ = [
+    "Device",
+    "avoid_broken_amx",
+    "cores",
+    "default_precision",
+    "describe",
+    "name",
+    "shards",
+    "use",
+]
 
 Device = Literal["auto", "cpu", "gpu"]
 SHARDED_CORES = 2
+ONEDNN_ISA = "ONEDNN_MAX_CPU_ISA"  # the variable that limits oneDNN's instructions
+AMX_TILES = 0x1D  # what Intel's processors answer questions about it under
+# push rbx; mov eax, edi; xor ecx, ecx; cpuid; pop rbx; ret
+CPUID = bytes.fromhex("53 89f8 31c9 0fa2 5b c3")
 
 
 def use(device: Device = "auto") -> None:
@@ -113,7 +132,34 @@ def default_precision() -> Literal["float32", "mixed_bfloat16"]:
 
     if tf.config.get_visible_devices("GPU"):
         return "mixed_bfloat16"
-    cpu = Path("/proc/cpuinfo")
-    flags = cpu.read_text() if cpu.is_file() else ""
+    flags = _cpu_flags()
     # other CPUs would only imitate it
     return "mixed_bfloat16" if "avx512_bf16" in flags or "amx_bf16" in flags else "float32"
+
+
+def avoid_broken_amx() -> None:
+    """Limit oneDNN to AVX-512 where the machine announces AMX, but no tiles for it.
+
+    It has an effect before TensorFlow's first operation. A limit of the user's stays.
+    """
+    if "amx_tile" in _cpu_flags() and not _cpuid(AMX_TILES):
+        os.environ.setdefault(ONEDNN_ISA, "AVX512_CORE_FP16")
+
+
+def _cpu_flags():
+    cpu = Path("/proc/cpuinfo")
+    return cpu.read_text() if cpu.is_file() else ""
+
+
+def _cpuid(leaf):
+    """What the processor says of itself in register eax: x86-64 only; 0 if it may not be asked.
+
+    Linux tells its flags in a file, but not this. Only its own instruction does.
+    """
+    try:
+        page = mmap.mmap(-1, len(CPUID), prot=mmap.PROT_READ | mmap.PROT_WRITE | mmap.PROT_EXEC)
+    except OSError:  # some hardened systems run nothing from a page that was written
+        return 0
+    page.write(CPUID)
+    start = ctypes.addressof(ctypes.c_char.from_buffer(page))
+    return ctypes.CFUNCTYPE(ctypes.c_uint32, ctypes.c_uint32)(start)(leaf)
