@@ -5,8 +5,8 @@
 
 Each row is a process of its own. They take turns: round after round, job by job, row by row, one at a time.
 The first round warms up and does not count; of the others the table shows the median, and the distance
-between the quartiles in percent of it. The row `limit` does only what none can do without (see
-libraries/limit.py), `products` the matrix products alone. Everything is written to benchmarks/results.json.
+between the quartiles in percent of it. The row `limit` does the couplings alone (see libraries/limit.py),
+`products` their matrix products alone. Everything is written to benchmarks/results.json.
 """
 
 import argparse
@@ -21,6 +21,8 @@ import sys
 import tempfile
 from importlib import metadata
 from pathlib import Path
+
+import tfp_realnvp  # noqa: F401  (where AMX is broken it limits oneDNN, that of PyTorch, too)
 
 FOLDER = Path(__file__).parent
 RESULTS = FOLDER / "results.json"

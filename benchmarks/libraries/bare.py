@@ -1,6 +1,6 @@
 """The arithmetic of our dense flow, written down in plain TensorFlow: no `fit`, no chain of bijectors.
 
-It has the weights and the optimizer of the flow. Only the tone curve is the library's.
+It has the weights and the optimizer of the flow. Only the tone curve and the shards are the library's.
 """
 
 import math
@@ -33,16 +33,18 @@ class Bare(PlainFlow):
         flow.adapt(images)
         self._flow = flow
         self._dtype = tf.as_dtype(precision)
-        self.parameters = sum(weight.shape.num_elements() for weight in flow.trainable_variables)
+        self._weights = self._learned()
+        self.parameters = sum(weight.shape.num_elements() for weight in self._weights)
+
+    def _learned(self):
+        return self._flow.trainable_variables
 
     @tf.function
     def _step(self, images):
-        weights = self._flow.trainable_variables
         with tf.GradientTape() as tape:
             loss = -tf.reduce_mean(in_shards(self._nats, tf.shape(images)[0], images)) / PIXELS
-        self._flow.optimizer.apply_gradients(
-            zip(tape.gradient(loss, weights), weights, strict=True)
-        )
+        gradients = tape.gradient(loss, self._weights)
+        self._flow.optimizer.apply_gradients(zip(gradients, self._weights, strict=True))
         return loss
 
     @tf.function
@@ -50,13 +52,7 @@ class Bare(PlainFlow):
         return in_shards(self._nats, tf.shape(images)[0], images)
 
     def _nats(self, images):
-        noise = tf.random.uniform(tf.shape(images))
-        points = (tf.cast(images, tf.float32) + noise) / LEVELS
-        curve, center, log_spread = self._normalization()
-        values = (curve.inverse(points) - center) * tf.exp(-log_spread)
-        log_det = curve.inverse_log_det_jacobian(points, event_ndims=3) - PIXELS * log_spread
-        values = tf.gather(tf.reshape(values, [-1, PIXELS]), ORDER, axis=1)
-        kept, other = values[:, :HALF], values[:, HALF:]
+        kept, other, log_det = self._way_in(images)
         for conditioner in self._flow.conditioners:
             shift, log_scale = self._condition(conditioner, kept)
             other = (other - shift) * tf.exp(-log_scale)
@@ -64,6 +60,16 @@ class Bare(PlainFlow):
             kept, other = other, kept
         squares = tf.reduce_sum(kept**2, axis=1) + tf.reduce_sum(other**2, axis=1)
         return log_det - 0.5 * squares - NORMALIZER
+
+    def _way_in(self, images):
+        """What the couplings begin with: two halves, and the log-determinant until there."""
+        noise = tf.random.uniform(tf.shape(images))
+        points = (tf.cast(images, tf.float32) + noise) / LEVELS
+        curve, center, log_spread = self._normalization()
+        values = (curve.inverse(points) - center) * tf.exp(-log_spread)
+        log_det = curve.inverse_log_det_jacobian(points, event_ndims=3) - PIXELS * log_spread
+        values = tf.gather(tf.reshape(values, [-1, PIXELS]), ORDER, axis=1)
+        return values[:, :HALF], values[:, HALF:], log_det
 
     @tf.function
     def _sample(self, n):
@@ -79,6 +85,9 @@ class Bare(PlainFlow):
             kept, other = other, kept
             shift, log_scale = self._condition(conditioner, kept)
             other = other * tf.exp(log_scale) + shift
+        return self._way_out(kept, other)
+
+    def _way_out(self, kept, other):
         values = tf.gather(tf.concat([kept, other], axis=1), BACK, axis=1)
         curve, center, log_spread = self._normalization()
         values = tf.reshape(values, [-1, SIDE, SIDE, 1]) * tf.exp(log_spread) + center

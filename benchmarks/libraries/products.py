@@ -1,4 +1,4 @@
-"""The limit: the matrix products of the dense flow in TensorFlow, and nothing else.
+"""The matrix products of the dense flow in TensorFlow, and nothing else.
 
 A training step has three for each layer: forward, and one each for the gradients of the input and the weights.
 They are done in shards, as ours are.
@@ -40,11 +40,11 @@ class Products:
 
     def log_prob(self, images):
         """The products of one direction."""
-        _wait(self._log_prob(self._given(len(images))))
+        self.sample(len(images))
 
     def sample(self, n):
         """The products of one direction."""
-        _wait(self._sample(self._given(n)))
+        _wait(self._forward(self._given(n)))
 
     def _given(self, n):
         """For each shard the input and the gradient of a coupling, made once for each n."""
@@ -59,22 +59,21 @@ class Products:
     # One number of each product is returned: without it TensorFlow would leave the product out.
 
     @tf.function(reduce_retracing=True)
-    def _log_prob(self, shards):
-        return self._forward(shards)
-
-    @tf.function(reduce_retracing=True)
-    def _sample(self, shards):
-        return self._forward(shards)
-
-    @tf.function(reduce_retracing=True)
     def _step(self, shards):
         results = []
         for weights in self._weights:
             for kept, gradient in shards:
-                products = self._forth_and_back(weights, kept, gradient)
-                results += [product[0, 0] for product in products]
+                inputs, back = [kept], gradient
+                for weight in weights:
+                    inputs.append(tf.matmul(inputs[-1], weight))
+                results.append(inputs.pop()[0, 0])
+                for values, weight in zip(reversed(inputs), reversed(weights), strict=True):
+                    results.append(tf.matmul(values, back, transpose_a=True)[0, 0])
+                    back = tf.matmul(back, weight, transpose_b=True)
+                results.append(back[0, 0])
         return results
 
+    @tf.function(reduce_retracing=True)
     def _forward(self, shards):
         results = []
         for kept, _ in shards:
@@ -84,18 +83,6 @@ class Products:
                     features = tf.matmul(features, weight)
                     results.append(features[0, 0])
         return results
-
-    @staticmethod
-    def _forth_and_back(weights, kept, gradient):
-        """The gradients of a coupling's weights, then its output and the gradient of its input."""
-        inputs = [kept]
-        for weight in weights:
-            inputs.append(tf.matmul(inputs[-1], weight))
-        output, back, gradients = inputs.pop(), gradient, []
-        for values, weight in zip(reversed(inputs), reversed(weights), strict=True):
-            gradients.insert(0, tf.matmul(values, back, transpose_a=True))
-            back = tf.matmul(back, weight, transpose_b=True)
-        return [*gradients, output, back]
 
 
 def _wait(results):
