@@ -61,12 +61,30 @@ assert ("in {shards} shards" in hardware.describe("float32")) == ({shards} > 1)
     ids=["broken", "limited by the user", "works", "no AMX", "unknown CPU"],
 )
 def test_avoids_broken_amx(monkeypatch, flags, tiles, chosen, limit):
-    monkeypatch.setattr(hardware, "_cpu_flags", lambda: flags)
+    monkeypatch.setattr(hardware, "_cpu", lambda: flags)
     monkeypatch.setattr(hardware, "_cpuid", lambda _: tiles)
     environment = {} if chosen is None else {hardware.ONEDNN_ISA: chosen}
     monkeypatch.setattr("os.environ", environment)
     hardware.avoid_broken_amx()
     assert environment.get(hardware.ONEDNN_ISA) == limit
+
+
+@pytest.mark.parametrize(
+    ("cpu", "tiles", "precision"),
+    [
+        ("AuthenticAMD avx512f avx512_bf16", 0, "mixed_bfloat16"),
+        ("AuthenticAMD avx512f", 0, "float32"),
+        ("GenuineIntel avx512_bf16", 0, "float32"),
+        ("GenuineIntel avx512_bf16 amx_bf16 amx_tile", 1, "mixed_bfloat16"),
+        ("GenuineIntel avx512_bf16 amx_bf16 amx_tile", 0, "float32"),
+        ("", 0, "float32"),
+    ],
+)
+@pytest.mark.skipif(bool(tf.config.list_physical_devices("GPU")), reason="there is a GPU")
+def test_default_precision(monkeypatch, cpu, tiles, precision):
+    monkeypatch.setattr(hardware, "_cpu", lambda: cpu)
+    monkeypatch.setattr(hardware, "_cpuid", lambda _: tiles)
+    assert hardware.default_precision() == precision
 
 
 @pytest.mark.skipif(
