@@ -22,10 +22,12 @@ __all__ = [
     "uniform_rows",
 ]
 
-# of random numbers, the same on all devices (XLA makes other fractions of its bits)
-ALGORITHM = "philox"
+ALGORITHM = (
+    "philox"  # of random numbers, the same on all devices (XLA makes other fractions of its bits)
+)
 PHILOX = 1  # its number in TensorFlow's operations
 PHILOX_NUMBERS = 4  # made at each count
+SCRAMBLING_KEY = 0x02461E293EC8F720  # of TensorFlow, for what it makes of seeds
 
 
 def to_seed(seed: int | tf.Tensor | None) -> tf.Tensor:
@@ -70,12 +72,22 @@ def normal_rows(row_shape: Sequence[int], seed: tf.Tensor) -> Callable[..., tf.T
 
 def _rows(operation, row_shape, seed):
     # what tf.random.stateless_normal and its kin do, which cannot begin in the middle
-    key, counter = tf.raw_ops.StatelessRandomGetKeyCounter(seed=seed)
+    random = tf.raw_ops.StatelessRandomUniformFullIntV2(
+        shape=[4],
+        key=tf.constant([SCRAMBLING_KEY], tf.uint64),
+        counter=tf.cast(seed, tf.uint64),
+        dtype=tf.uint32,
+        alg=PHILOX,
+    )
+    key, counter = tf.unstack(tf.bitcast(tf.reshape(random, [2, 2]), tf.uint64))
 
     def rows(start, end):
         before = tf.cast(start, tf.uint64) * math.prod(row_shape) // PHILOX_NUMBERS
         return operation(
-            shape=[end - start, *row_shape], key=key, counter=[before, counter[1]], alg=PHILOX
+            shape=[end - start, *row_shape],
+            key=[key],
+            counter=[before, counter],
+            alg=PHILOX,
         )
 
     return rows
