@@ -104,6 +104,7 @@ def test_processor_that_may_not_be_asked(monkeypatch):
     assert hardware._cpuid(0) == 0
 
 
+@pytest.mark.slow
 def test_bfloat16_at_import():
     """No process ends by an illegal instruction, whatever the machine announces."""
     code = """
