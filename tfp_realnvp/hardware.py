@@ -6,8 +6,8 @@
 | CPU with AMX, or of AMD with AVX-512's instructions for bfloat16 | bfloat16 | no |
 | other CPUs | float32 | no |
 
-Intel's CPUs have AVX-512's, too, but multiply with them at half the speed of float32; in bfloat16 all jobs of
-benchmarks/compare.py took 1.4 to 1.6 times as long there. AMX made products four times as fast as in float32.
+Intel's CPUs have AVX-512's, too, but multiply with them at half the speed of float32: without AMX all jobs of
+benchmarks/compare.py took 1.4 to 1.6 times as long in bfloat16. With AMX they were 1.2 to 2.8 times as fast.
 
 On a CPU of two cores a batch is computed in two shards, each by a thread of its own (`shards`). TensorFlow's
 own way, two threads for each operation, takes 1.1 to 1.4 times as long. More cores are left to it: that was
