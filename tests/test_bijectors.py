@@ -8,38 +8,44 @@ from conftest import perturb, random_images
 from tensorflow_probability import bijectors as tfb
 
 from tfp_realnvp import MultiscaleRealNVP, RealNVP, masks
-from tfp_realnvp.bijectors import ActNorm, Coupling, Partial, Reorder, Squeeze, ToneCurve
+from tfp_realnvp.bijectors import ActNorm, Couplings, Partial, Reorder, Squeeze, ToneCurve
 from tfp_realnvp.bijectors.tone_curve import knots_up_to
 from tfp_realnvp.conditioners import ConvResNet, DenseConditioner
 
 
-def coupling(size, split, parity, dtype="float64"):
-    kept = split if parity == 0 else size - split
-    conditioner = DenseConditioner(size - kept, width=8, depth=3, activation="tanh", dtype=dtype)
-    conditioner.build((None, kept))
-    return Coupling(perturb(conditioner, 0.5), split=split, parity=parity)
+def couplings(size, split, parity=0, count=1, dtype="float64"):
+    sizes = [split, size - split]
+    conditioners = []
+    for step in range(count):
+        kept = (parity + step) % 2
+        conditioner = DenseConditioner(
+            sizes[1 - kept], width=8, depth=3, activation="tanh", seed=step, dtype=dtype
+        )
+        conditioner.build((None, sizes[kept]))
+        conditioners.append(perturb(conditioner, 0.5))
+    return Couplings(conditioners, split=split, parity=parity)
 
 
-def pixelwise_coupling():
-    """Events of three axes: positions that the conditioner mixes, and channels that are cut."""
+def pixelwise_couplings():
+    """Events of three axes: positions that the conditioners mix, and channels that are cut."""
 
     def conditioner(kept, context):
         neighbours = tf.roll(kept, 1, axis=-2)
         return neighbours + kept, tf.tanh(kept - neighbours)
 
-    return Coupling(conditioner, split=2, parity=1, event_ndims=3)
+    return Couplings([conditioner] * 2, split=2, parity=1, event_ndims=3)
 
 
 def convolutional_coupling():
     conditioner = ConvResNet(2, channels=4, blocks=1, activation="tanh", dtype="float64")
     conditioner.build((None, 2, 3, 2))
-    return Coupling(perturb(conditioner, 0.5), split=2, parity=1, event_ndims=3)
+    return Couplings([perturb(conditioner, 0.5)], split=2, parity=1, event_ndims=3)
 
 
 def partial():
     """A chain within, so that its cache is at work."""
-    inner = [tfb.Shift(tf.constant([0.5, -1.0], tf.float64)), coupling(2, 1, 0), Squeeze()]
-    inner = [tfb.Invert(Squeeze()), coupling(8, 4, 1), Squeeze(), *inner[:2]]
+    inner = [tfb.Shift(tf.constant([0.5, -1.0], tf.float64)), couplings(2, 1), Squeeze()]
+    inner = [tfb.Invert(Squeeze()), couplings(8, 4, 1), Squeeze(), *inner[:2]]
     return Partial(tfb.Chain(inner), channels=2)
 
 
@@ -51,7 +57,7 @@ def actnorm(shape):
 def reorder():
     """There, a coupling, and back."""
     there = Reorder((2, 1, 3), [2, 0, 1, 5, 3, 4])
-    return tfb.Chain([tfb.Invert(there), coupling(6, 3, 1), there])
+    return tfb.Chain([tfb.Invert(there), couplings(6, 3, 1), there])
 
 
 def tone_curve():
@@ -75,10 +81,10 @@ def multiscale_flow(image_shape, scales):
 
 # name: (constructor, event shape, dtype, tolerance)
 BIJECTORS = {
-    "coupling, parity 0": (lambda: coupling(6, 3, 0), (6,), "float64", 1e-10),
-    "coupling, parity 1": (lambda: coupling(6, 3, 1), (6,), "float64", 1e-10),
-    "coupling, uneven split": (lambda: coupling(5, 3, 1), (5,), "float64", 1e-10),
-    "coupling, three axes": (pixelwise_coupling, (2, 3, 4), "float64", 1e-10),
+    "coupling, parity 0": (lambda: couplings(6, 3, 0), (6,), "float64", 1e-10),
+    "coupling, parity 1": (lambda: couplings(6, 3, 1), (6,), "float64", 1e-10),
+    "couplings, uneven split": (lambda: couplings(5, 3, 1, count=3), (5,), "float64", 1e-10),
+    "couplings, three axes": (pixelwise_couplings, (2, 3, 4), "float64", 1e-10),
     "coupling, convolutions": (convolutional_coupling, (2, 3, 4), "float64", 1e-10),
     "squeeze": (Squeeze, (4, 2, 3), "float64", 1e-10),
     "squeeze, inverted": (lambda: tfb.Invert(Squeeze()), (2, 1, 8), "float64", 1e-10),
@@ -129,34 +135,33 @@ def test_no_leak(case):
 
 
 def test_checks_can_fail():
-    """A coupling that forgets its shift on the way back, and one with a wrong log-determinant."""
+    """Couplings that end somewhere else on the way back, and some with a wrong log-determinant."""
 
-    class ForgetsShift(Coupling):
+    class GoesAstray(Couplings):
         def _inverse(self, y):
-            kept, other = self._parts(y)
-            _, log_scale = self._conditioner(kept, None)
-            return self._join(kept, other * tf.exp(-log_scale))
+            return super()._inverse(y) + 0.1
 
-    class WrongLogDet(Coupling):
+    class WrongLogDet(Couplings):
         def _forward_log_det_jacobian(self, x):
             return 0.5 * super()._forward_log_det_jacobian(x)
 
     x = tf.constant(np.random.default_rng(0).standard_normal((4, 6)))
-    good = coupling(6, 3, 0)._conditioner
+    good = couplings(6, 3)._conditioners
     with pytest.raises(AssertionError):
-        checks.check_round_trip(ForgetsShift(good, split=3, parity=0), x, 1e-6)
+        checks.check_round_trip(GoesAstray(good, split=3), x, 1e-6)
     with pytest.raises(AssertionError):
-        checks.check_log_det_against_autodiff(WrongLogDet(good, split=3, parity=0), x, 1, 1e-6)
+        checks.check_log_det_against_autodiff(WrongLogDet(good, split=3), x, 1, 1e-6)
 
 
-def test_coupling_formula():
-    """Golden numbers from the formula."""
-    bijector = Coupling(lambda kept, context: (kept, tf.math.log(kept)), split=1, parity=0)
-    np.testing.assert_allclose(bijector.forward([[2.0, 5.0]]), [[2.0, 5.0 * 2 + 2]], rtol=1e-6)
-    np.testing.assert_allclose(bijector.inverse([[2.0, 12.0]]), [[2.0, 5.0]], rtol=1e-6)
-    np.testing.assert_allclose(
-        bijector.forward_log_det_jacobian([[2.0, 5.0]]), [np.log(2)], rtol=1e-6
-    )
+def test_couplings_formula():
+    """Golden numbers from the formula: the first part decides, then the second one."""
+    bijector = Couplings([lambda kept, context: (kept, tf.math.log(kept))] * 2, split=1)
+    x, y = [[2.0, 5.0]], [[2.0 * 5 + 5, 5.0 * 15 + 15]]
+    log_det = np.log([5.0 * 15])
+    np.testing.assert_allclose(bijector.forward(x), y, rtol=1e-6)
+    np.testing.assert_allclose(bijector.inverse(y), x, rtol=1e-6)
+    np.testing.assert_allclose(bijector.forward_log_det_jacobian(x), log_det, rtol=1e-6)
+    np.testing.assert_allclose(bijector.inverse_log_det_jacobian(y), -log_det, rtol=1e-6)
 
 
 def test_squeeze_puts_a_colour_of_the_checkerboard_first():
@@ -221,19 +226,23 @@ def test_tone_curve_learns():
     np.testing.assert_allclose(tape.gradient(total, slopes), differences, rtol=1e-5)
 
 
-def test_partial_evaluates_once():
-    """Inner couplings, too: the tensors within are the same in each call of a pair."""
+@pytest.mark.parametrize("parts", ["couplings", "partial"])
+@pytest.mark.parametrize("order", ["value first", "log-determinant first"])
+def test_conditioners_are_evaluated_once(parts, order):
+    """Those within another bijector, too: the tensors within are the same in each call of a pair."""
     calls = []
 
     def conditioner(kept, context):
         calls.append(1)
         return kept, 0.1 * kept
 
-    inner = tfb.Chain(
-        [Coupling(conditioner, split=1, parity=step, event_ndims=3) for step in (0, 1)]
-    )
-    bijector = Partial(inner, channels=2)
+    split = 1 if parts == "partial" else 2
+    bijector = Couplings([conditioner] * 2, split=split, event_ndims=3)
+    if parts == "partial":
+        bijector = Partial(tfb.Chain([bijector]), channels=2)
     x = tf.ones([5, 1, 1, 4])
+    if order == "log-determinant first":
+        bijector.forward_log_det_jacobian(x)
     y = bijector.forward(x)
     bijector.forward_log_det_jacobian(x)
     bijector.inverse_log_det_jacobian(y)

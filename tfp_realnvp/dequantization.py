@@ -6,7 +6,7 @@ import keras
 import tensorflow as tf
 from tensorflow_probability import bijectors as tfb
 
-from tfp_realnvp.bijectors import Coupling, Squeeze
+from tfp_realnvp.bijectors import Couplings, Squeeze
 from tfp_realnvp.conditioners import ConvResNet
 
 __all__ = ["VariationalDequantization"]
@@ -91,14 +91,10 @@ class VariationalDequantization(keras.layers.Layer):
         def seeing(conditioner):
             return lambda kept, seen: conditioner(tf.concat([kept, seen], axis=-1))
 
-        couplings = [
-            Coupling(
-                seeing(conditioner), split=self.half, parity=step % 2, context=seen, event_ndims=3
-            )
-            for step, conditioner in enumerate(self.conditioners)
-        ]
+        conditioners = [seeing(conditioner) for conditioner in self.conditioners]
+        couplings = Couplings(conditioners, split=self.half, context=seen, event_ndims=3)
         chain = tfb.Chain(
-            [tfb.Sigmoid(), tfb.Invert(Squeeze()), *couplings, Squeeze(), tfb.Invert(tfb.Sigmoid())]
+            [tfb.Sigmoid(), tfb.Invert(Squeeze()), couplings, Squeeze(), tfb.Invert(tfb.Sigmoid())]
         )
         uniform = tf.clip_by_value(uniform, EDGE, 1 - EDGE)
         return chain.forward(uniform), chain.forward_log_det_jacobian(uniform, event_ndims=3)

@@ -1,10 +1,10 @@
 """The bijectors that flows chain, beside those of TFP. Forward is from latent to image."""
 
 from tfp_realnvp.bijectors.actnorm import ActNorm
-from tfp_realnvp.bijectors.coupling import Coupling
+from tfp_realnvp.bijectors.couplings import Couplings
 from tfp_realnvp.bijectors.partial import Partial
 from tfp_realnvp.bijectors.reorder import Reorder
 from tfp_realnvp.bijectors.squeeze import Squeeze
 from tfp_realnvp.bijectors.tone_curve import ToneCurve
 
-__all__ = ["ActNorm", "Coupling", "Partial", "Reorder", "Squeeze", "ToneCurve"]
+__all__ = ["ActNorm", "Couplings", "Partial", "Reorder", "Squeeze", "ToneCurve"]

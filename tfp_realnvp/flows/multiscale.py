@@ -5,7 +5,7 @@ from __future__ import annotations
 import keras
 from tensorflow_probability import bijectors as tfb
 
-from tfp_realnvp.bijectors import Coupling, Partial, Squeeze
+from tfp_realnvp.bijectors import Couplings, Partial, Squeeze
 from tfp_realnvp.conditioners import ConvResNet
 from tfp_realnvp.flows.image_flow import ImageFlow
 
@@ -100,13 +100,11 @@ class MultiscaleRealNVP(ImageFlow):
             return []
         half = 2 * channels
         first = scale * self.couplings
-        couplings = [
-            Coupling(conditioner, split=half, parity=step % 2, event_ndims=3, context=context)
-            for step, conditioner in enumerate(self.conditioners[first : first + self.couplings])
-        ]
+        conditioners = self.conditioners[first : first + self.couplings]
+        couplings = Couplings(conditioners, split=half, event_ndims=3, context=context)
         rest = self._scale(scale + 1, half, context)
         inner = [Partial(tfb.Chain(rest), channels=half)] if rest else []
-        return [tfb.Invert(Squeeze()), *couplings, *inner, Squeeze()]
+        return [tfb.Invert(Squeeze()), couplings, *inner, Squeeze()]
 
     def get_config(self):
         """The constructor's arguments."""

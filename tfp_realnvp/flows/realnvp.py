@@ -6,7 +6,7 @@ import keras
 from tensorflow_probability import bijectors as tfb
 
 from tfp_realnvp import masks
-from tfp_realnvp.bijectors import Coupling, Reorder
+from tfp_realnvp.bijectors import Couplings, Reorder
 from tfp_realnvp.conditioners import DenseConditioner
 from tfp_realnvp.flows.image_flow import ImageFlow
 
@@ -87,11 +87,8 @@ class RealNVP(ImageFlow):
     def make_bijectors(self, context) -> list[tfb.Bijector]:
         """To the order of the checkerboard, the couplings, and back to the image shape."""
         reorder = Reorder(self.image_shape, self.order)
-        couplings = [
-            Coupling(conditioner, split=self.split, parity=step % 2, context=context)
-            for step, conditioner in enumerate(self.conditioners)
-        ]
-        return [tfb.Invert(reorder), *couplings, reorder]
+        couplings = Couplings(self.conditioners, split=self.split, context=context)
+        return [tfb.Invert(reorder), couplings, reorder]
 
     def get_config(self):
         """The constructor's arguments."""
