@@ -188,7 +188,7 @@ def measure(flow: str, default: str, options) -> dict:
     """The rows of a table by name."""
     jobs = JOBS[flow]
     if options.quick:
-        jobs = {name: {**job, "times": max(1, job["times"] // 10)} for name, job in jobs.items()}
+        jobs = {name: {**job, "times": max(1, job["times"] // 3)} for name, job in jobs.items()}
     workers, rows = {}, {}
     try:
         for library in (name for name in LIBRARIES[flow] if name in options.libraries):

@@ -12,7 +12,7 @@ import time
 import keras
 import numpy as np
 import pytest
-from conftest import random_images
+from conftest import TINY, random_images
 
 from tfp_realnvp import callbacks, evaluation, training
 from tfp_realnvp.config import TrainingConfig
@@ -29,6 +29,25 @@ def test_run_folder_is_complete(run_dir, tiny_config):
     assert TrainingConfig.from_json(config) == tiny_config.resolved(images=1168)
     assert {"tensorflow", "keras", "python", "tfp-realnvp"} <= set(config["versions"])
     assert config["flow"]["class"] == type(RunFolder(run_dir).load_model()).__name__
+
+
+@pytest.mark.parametrize(
+    ("flow", "batch_size", "steps", "a_call"),
+    [("realnvp", 32, 40, 10), ("realnvp", 64, 18, 1), ("multiscale", 32, 36, 1)],
+)
+def test_steps_of_an_epoch(flow, batch_size, steps, a_call, monkeypatch, tmp_path):
+    """Of 1,168 images: one pass over them, to the nearest ten steps if so many are one call."""
+    calls = []
+
+    def fit(self, batches, *, steps_per_epoch, **options):
+        calls.append((steps_per_epoch, self.steps_per_execution))
+        raise FloatingPointError
+
+    monkeypatch.setattr(keras.Model, "fit", fit)
+    config = TrainingConfig(**TINY[flow] | {"batch_size": batch_size}, hold_out=(9,))
+    with pytest.raises(FloatingPointError):
+        training.train(config, tmp_path / "run")
+    assert calls == [(steps, a_call)]
 
 
 def test_metrics_are_those_of_the_model(run_dir, tiny_config):
@@ -66,7 +85,7 @@ class Interrupt(keras.callbacks.Callback):
         self.now = epoch
 
     def on_train_batch_end(self, batch, logs=None):
-        if self.now == self.epoch and batch == 3:
+        if self.now == self.epoch and batch >= 3:
             raise KeyboardInterrupt
 
 

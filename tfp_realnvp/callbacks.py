@@ -29,7 +29,7 @@ __all__ = [
 STATE_SECONDS = 30  # between two writings of what --resume needs
 WORTHWHILE = 0.001  # bits per dimension
 SHOW_SECONDS = 0.5  # between two movements of the bar
-CHECK_BATCHES = 50  # between two looks at the loss; each look waits for the device
+CHECK_STEPS = 50  # between two looks at the loss; each look waits for the device
 
 
 class Budget:
@@ -112,7 +112,7 @@ class AverageWeights(keras.callbacks.Callback):
     Args:
       average: a copy of the model, for the average.
       budget: of the run; its steps are counted here.
-      every: steps between two updates.
+      every: steps between two updates, a multiple of `steps_per_execution`.
 
     Reference:
       Shamir, Zhang (2013), Stochastic gradient descent for non-smooth optimization, section 4
@@ -126,8 +126,8 @@ class AverageWeights(keras.callbacks.Callback):
         self.every = every
 
     def on_train_batch_end(self, batch, logs=None):
-        """Count the step, and take the weights in."""
-        self.budget.step += 1
+        """Count the steps, and take the weights in."""
+        self.budget.step += self.model.steps_per_execution
         if self.budget.step % self.every == 0:
             updates = self.budget.step // self.every
             self._update(tf.constant(10 / (updates + 9), tf.float32))
@@ -152,23 +152,24 @@ class StopInTime(keras.callbacks.Callback):
         super().__init__()
         self.budget = budget
         self.batch_size = batch_size
-        self._seconds, self._steps = 0.0, 0
+        self._seconds, self._calls = 0.0, 0
 
     def on_train_batch_begin(self, batch, logs=None):
-        """Start the clock of the step."""
+        """Start the clock of the call."""
         self._start = time.monotonic()
 
     def on_train_batch_end(self, batch, logs=None):
-        """Stop if no more time is left than evaluation needs."""
+        """Stop if no more time is left than another call and the evaluation need."""
         budget = self.budget
         if budget.seconds is None:
             return
-        self._steps += 1
-        if self._steps > 1:  # the first one holds the compilation
+        self._calls += 1
+        if self._calls > 1:  # the first one holds the compilation
             self._seconds += time.monotonic() - self._start
+        call = self._seconds / max(1, self._calls - 1)
         if not budget.evaluated:  # an evaluation costs less than a training step
-            budget.image_seconds = self._seconds / max(1, self._steps - 1) / self.batch_size
-        if budget.elapsed() + budget.reserve() > budget.seconds:
+            budget.image_seconds = call / self.model.steps_per_execution / self.batch_size
+        if budget.elapsed() + call + budget.reserve() > budget.seconds:
             self.model.stop_training = budget.over = True
 
 
@@ -177,11 +178,18 @@ class StopWhenDiverged(keras.callbacks.Callback):
 
     Integer images have probabilities of at most 1, so their bits per dimension are at least 0, but for the
     noise of an estimate; clearly less means a wrong log-determinant or overflowing numbers.
+
+    Args:
+      budget: of the run.
     """
 
+    def __init__(self, budget: Budget):
+        super().__init__()
+        self.budget = budget
+
     def on_train_batch_end(self, batch, logs=None):
-        """Look every few batches."""
-        if batch % CHECK_BATCHES == 0:
+        """Look every few steps."""
+        if self.budget.step % CHECK_STEPS == 0:
             self._check(logs)
 
     def on_epoch_end(self, epoch, logs=None):
@@ -258,7 +266,7 @@ class Recorder(keras.callbacks.Callback):
         self._epoch_start, self._step_start = time.monotonic(), self.budget.step
 
     def on_train_batch_end(self, batch, logs=None):
-        """Start the clock again after the first step, which holds the compilation."""
+        """Start the clock again after the first call, which holds the compilation."""
         if not self._compiled:
             self._compiled = True
             self._epoch_start, self._step_start = time.monotonic(), self.budget.step
@@ -327,18 +335,18 @@ class ShowProgress(keras.callbacks.Callback):
         self.epochs = epochs
         self.budget = budget
         self.batch_size = batch_size
-        self.console = Console(file=stream or sys.stderr, highlight=False)
-
-    def on_train_begin(self, logs=None):
-        """Show the bar."""
+        console = Console(file=stream or sys.stderr, highlight=False)
         self.bar = Progress(
             TextColumn("epoch {task.fields[epoch]}/{task.fields[epochs]}"),
             BarColumn(bar_width=24),
             TextColumn("{task.fields[numbers]}"),
-            console=self.console,
-            disable=not self.console.is_terminal,
+            console=console,
+            disable=not console.is_terminal,
             transient=True,
         )
+
+    def on_train_begin(self, logs=None):
+        """Show the bar."""
         self.task = self.bar.add_task(
             "", total=1.0, epoch=1, epochs=self.epochs, numbers="starting (the first step is slow)"
         )
@@ -352,7 +360,7 @@ class ShowProgress(keras.callbacks.Callback):
     def on_train_batch_end(self, batch, logs=None):
         """Move the bar, now and then: a look at the numbers waits for the device."""
         now = time.monotonic()
-        if self._start is None:  # the first step holds the compilation
+        if self._start is None:  # the first call holds the compilation
             self._start = self._shown = now
             self._first_step = self.budget.step
         elif now - self._shown > SHOW_SECONDS:

@@ -77,7 +77,7 @@ class TrainingConfig:
       conditional: whether the flow is told the labels: one distribution for each.
       dequantization: "uniform", or "variational" for learned noise.
       precision: of the matrix products in training, one of `PRECISIONS`.
-      epochs: at most so many.
+      epochs: at most so many passes over the images; one of a dense flow ends at the nearest tenth step.
       batch_size: images in a step; None means the flow's default, or less where an epoch would have
         under 20 steps.
       learning_rate: its peak; None means the flow's default.

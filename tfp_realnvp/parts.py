@@ -67,16 +67,18 @@ def training_batches(
     *,
     batch_size: int,
     seed: int,
-    first_epoch: int = 0,
+    first_step: int = 0,
 ) -> tf.data.Dataset:
-    """Endless batches, every epoch in an order of its own that depends on the seed and the epoch alone.
+    """Endless batches: one pass over the images after the other, each in an order of its own.
+
+    A pass's order depends on the seed and the pass's number alone.
 
     Args:
       columns: uint8 images [n, height, width, channels], or a dictionary of arrays with the same n; kept
         in memory as they are.
-      batch_size: images in a batch; at the end of an epoch, what does not fill a batch is left out.
+      batch_size: images in a batch; at the end of a pass, what does not fill a batch is left out.
       seed: of the orders.
-      first_epoch: the epoch to start with.
+      first_step: how many batches are left out at the start.
 
     Returns:
       Dataset of batches, each of the structure of `columns` with n replaced by batch_size; prefetched.
@@ -85,9 +87,9 @@ def training_batches(
     steps = size // batch_size
     columns = tf.nest.map_structure(tf.constant, columns)
 
-    def batches_of_epoch(epoch):
+    def batches_of_pass(number):
         order = tf.random.experimental.stateless_shuffle(
-            tf.range(size), seed=[tf.cast(seed, tf.int64), epoch]
+            tf.range(size), seed=[tf.cast(seed, tf.int64), number]
         )
         return tf.data.Dataset.from_tensor_slices(
             tf.reshape(order[: steps * batch_size], [steps, batch_size])
@@ -103,5 +105,6 @@ def training_batches(
     options.autotune.enabled = (
         False  # an iterator's end waits for the tuner's sleep, up to a minute
     )
-    batches = tf.data.Dataset.counter(first_epoch).flat_map(batches_of_epoch).map(take)
+    indices = tf.data.Dataset.counter(first_step // steps).flat_map(batches_of_pass)
+    batches = indices.skip(first_step % steps).map(take)
     return batches.prefetch(2).with_options(options)

@@ -34,6 +34,10 @@ from tfp_realnvp.runs import RunFolder
 
 __all__ = ["resume", "train"]
 
+STEPS_A_CALL = {"multiscale": 1, "realnvp": 10}  # see `hardware`
+LONG_EPOCH = (
+    20  # steps, from which on an epoch may end with a call and not with a pass over the images
+)
 PACKAGES = ("tfp-realnvp", "tensorflow", "keras", "tensorflow-probability", "numpy")
 
 
@@ -141,7 +145,7 @@ def resume(
 
 
 def _build_flow(config: TrainingConfig, parts: Parts) -> ImageFlow:
-    flow = BY_NAME[config.flow](
+    return BY_NAME[config.flow](
         parts.image_shape,
         **config.flow_options(),
         levels=parts.levels,
@@ -150,8 +154,6 @@ def _build_flow(config: TrainingConfig, parts: Parts) -> ImageFlow:
         seed=config.seed,
         dtype=config.precision,
     )
-    flow.compile(Adam(config.learning_rate, global_clipnorm=config.gradient_clip or None))
-    return flow
 
 
 class _Session:
@@ -159,12 +161,18 @@ class _Session:
 
     def __init__(self, config, run: RunFolder, parts: Parts, flow, started: float, say):
         self.config, self.run, self.parts, self.flow, self.say = config, run, parts, flow, say
-        self.steps = len(parts.train) // config.batch_size
-        if self.steps == 0:
+        steps = len(parts.train) // config.batch_size
+        if steps == 0:
             raise ValueError(
                 f"batch_size must be at most the number of training images, {len(parts.train)}, "
                 f"received {config.batch_size}."
             )
+        a_call = STEPS_A_CALL[config.flow] if steps >= LONG_EPOCH else 1
+        self.steps = round(steps / a_call) * a_call
+        flow.compile(
+            Adam(config.learning_rate, global_clipnorm=config.gradient_clip or None),
+            steps_per_execution=a_call,
+        )
         self.average, self.best = flow.in_precision("float32"), flow.in_precision("float32")
         self.first_epoch = run.read_state(training=flow, average=self.average)
         history = run.read_history()[: self.first_epoch]
@@ -236,7 +244,7 @@ class _Session:
             ),
             AverageWeights(self.average, self.budget),
             StopInTime(self.budget, batch_size=config.batch_size),
-            StopWhenDiverged(),
+            StopWhenDiverged(self.budget),
             self.recorder,
             progress,
         ]
@@ -247,7 +255,7 @@ class _Session:
             {"images": images, "labels": labels} if config.conditional else images,
             batch_size=config.batch_size,
             seed=config.seed,
-            first_epoch=self.first_epoch,
+            first_step=self.budget.step,
         )
         try:
             self.flow.fit(

@@ -1,7 +1,7 @@
 """Our flow as `tfp-realnvp train` trains it: with its input, averaged weights and progress.
 
-Gradient clipping and validation are left out. So what this is slower than `ours` is the price of the
-shuffling input and of the callbacks.
+Gradient clipping and validation are left out. So what this is slower than `ours`, which has as many steps a
+call, is the price of the shuffling input and of the callbacks.
 """
 
 import io
@@ -39,7 +39,7 @@ class Command(Ours):
             callbacks.LearningRate(LEARNING_RATE, budget, warm_up=0, final_rate=1.0),
             callbacks.AverageWeights(flow.in_precision("float32"), budget),
             callbacks.StopInTime(budget, batch_size=512),
-            callbacks.StopWhenDiverged(),
+            callbacks.StopWhenDiverged(budget),
             Progress(epochs=1, budget=budget, batch_size=512, stream=io.StringIO()),
         ]
 

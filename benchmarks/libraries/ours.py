@@ -4,18 +4,20 @@ from libraries import BLOCKS, CHANNELS, COUPLINGS, HIDDEN, LEARNING_RATE, SCALES
 from libraries.inputs import as_dataset
 from tfp_realnvp import MultiscaleRealNVP, RealNVP, hardware
 from tfp_realnvp.optimizers import Adam
+from tfp_realnvp.training import STEPS_A_CALL
 
 
 def make(flow, precision, images):
     """See `libraries`."""
     hardware.use()
-    return Ours(make_flow(flow, precision, steps_a_call=10))
+    return Ours(make_flow(flow, precision))
 
 
-def make_flow(flow, precision, *, steps_a_call=1):
-    """The flow itself, compiled to train so many steps for each call from Python."""
+def make_flow(flow, precision):
+    """The flow itself, compiled to train as many steps a call as by `train`."""
     dtype = {"float32": "float32", "bfloat16": "mixed_bfloat16"}[precision]
     shape = (28, 28, 1)
+    name = {"dense": "realnvp", "convolutional": "multiscale"}[flow]
     if flow == "dense":
         model = RealNVP(
             shape,
@@ -34,7 +36,7 @@ def make_flow(flow, precision, *, steps_a_call=1):
             blocks=BLOCKS,
             dtype=dtype,
         )
-    model.compile(Adam(LEARNING_RATE), steps_per_execution=steps_a_call)
+    model.compile(Adam(LEARNING_RATE), steps_per_execution=STEPS_A_CALL[name])
     return model
 
 
