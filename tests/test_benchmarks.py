@@ -43,8 +43,20 @@ def test_compare(tmp_path):
 
 @pytest.mark.slow
 def test_help_of_each():
-    for script in ("compare.py", "cost.py", "precision.py", "serving.py", "time_to.py"):
+    scripts = sorted(file.name for file in FOLDER.glob("*.py") if file.name != "worker.py")
+    assert "compare.py" in scripts
+    for script in scripts:
         assert "python benchmarks/" + script in run(script, "--help")
+
+
+@pytest.mark.slow
+def test_overhead():
+    """Of one round: what a line says fits together."""
+    lines = run("overhead.py", "--rounds", 1).splitlines()[2:]
+    rows = [[float(cell.strip(" %")) for cell in line.strip("|").split("|")] for line in lines]
+    assert [row[0] for row in rows] == [128, 512]
+    for _, alone, whole, share in rows:
+        assert share == pytest.approx(100 * (1 - alone / whole), abs=0.5)
 
 
 @pytest.mark.slow
