@@ -19,8 +19,8 @@ they take 9 % less time. A step of convolutions is called alone: it is long, and
 shown and a run may end.
 
 Scoring and drawing are in float32 unless asked (`ImageFlow.in_precision`). Batches are those of `config.FLOWS`
-on all machines: they decide what is learned. On a CPU XLA helps dense networks in float32 alone (15 % of a step
-at batch 128, nothing at 512, for 3 s more at the start), so it is left to `compile(jit_compile=True)`.
+on all machines: they decide what is learned. XLA on a CPU: without shards it takes 7 % off a dense step in
+float32 at batch 128, but shards alone take 30 % off, and with both it takes twice as long.
 benchmarks/compare.py measures the lines of CPUs; those of the GPU are TensorFlow's advice, not measured.
 
 Some virtual machines announce AMX, but not the size of its tiles. There oneDNN ends a process that computes in

@@ -1,6 +1,7 @@
 """The arithmetic of our dense flow, written down in plain TensorFlow: no `fit`, no chain of bijectors.
 
-It has the weights and the optimizer of the flow. Only the tone curve and the shards are the library's.
+It has the weights and the optimizer of the flow, and does as many steps a call. Only the tone curve and the
+shards are the library's.
 """
 
 import math
@@ -9,10 +10,11 @@ import numpy as np
 import tensorflow as tf
 
 from libraries import HALF, LEVELS, PIXELS, SIDE
-from libraries.inputs import PlainFlow
+from libraries.inputs import PlainFlow, as_dataset
 from libraries.ours import make_flow
 from tfp_realnvp import hardware
 from tfp_realnvp.sharding import in_shards
+from tfp_realnvp.training import STEPS_A_CALL
 
 COLOURS = np.indices((SIDE, SIDE)).sum(0).ravel() % 2
 ORDER = np.argsort(COLOURS, kind="stable")  # one colour of the checkerboard comes first
@@ -39,7 +41,20 @@ class Bare(PlainFlow):
     def _learned(self):
         return self._flow.trainable_variables
 
+    def train(self, batches):
+        """A step for each batch; there must be a multiple of those of a call."""
+        iterator = iter(as_dataset(batches))
+        for _ in range(len(batches) // STEPS_A_CALL["realnvp"]):
+            loss = self._steps(iterator)
+        loss.numpy()
+
     @tf.function
+    def _steps(self, iterator):
+        loss = 0.0
+        for _ in tf.range(STEPS_A_CALL["realnvp"]):
+            loss = self._step(next(iterator))
+        return loss
+
     def _step(self, images):
         with tf.GradientTape() as tape:
             loss = -tf.reduce_mean(in_shards(self._nats, tf.shape(images)[0], images)) / PIXELS
