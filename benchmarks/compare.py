@@ -35,8 +35,8 @@ LIBRARIES = {
 }
 JOBS = {
     DENSE: {
-        "train_512": {"job": "train", "size": 512, "times": 30},
-        "train_128": {"job": "train", "size": 128, "times": 60},
+        "train_512": {"job": "train", "size": 512, "times": 60},
+        "train_128": {"job": "train", "size": 128, "times": 120},
         "log_prob": {"job": "log_prob", "size": 1000, "times": 10},
         "sample": {"job": "sample", "size": 1000, "times": 10},
     },
@@ -188,7 +188,7 @@ def measure(flow: str, default: str, options) -> dict:
     """The rows of a table by name."""
     jobs = JOBS[flow]
     if options.quick:
-        jobs = {name: {**job, "times": max(1, job["times"] // 3)} for name, job in jobs.items()}
+        jobs = {name: {**job, "times": max(1, job["times"] // 6)} for name, job in jobs.items()}
     workers, rows = {}, {}
     try:
         for library in (name for name in LIBRARIES[flow] if name in options.libraries):
