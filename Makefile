@@ -2,7 +2,7 @@
 # make test    all tests; with MNIST_DIR=FOLDER those that need the four files of MNIST, too
 # make quick   the tests that take seconds
 # make lint    ruff and mypy
-# make bench   our speed beside that of other libraries, twenty minutes on an idle machine; with
+# make bench   our speed beside that of other libraries, 15 to 30 minutes on an idle machine; with
 #              MNIST_DIR=FOLDER on MNIST, and the time to a given score, too
 
 PYTHON ?= python3

@@ -15,6 +15,7 @@ from tfp_realnvp.readers import Arrays, unknown_source
 
 __all__ = ["check_tfds", "read_tfds"]
 
+DECODED_AHEAD = 256  # images; with 4, threads wait for each other: twice the time
 NETWORK_SECONDS = 5  # how long to wait for a sign of the download server
 
 
@@ -93,7 +94,9 @@ def _read(tfds, builder, part: str, image_key: str, label_key: str) -> Arrays:
     # tuning and caching are for what is read again and again
     options = tf.data.Options()
     options.autotune.enabled = False
-    config = tfds.ReadConfig(options, try_autocache=False, num_parallel_calls_for_decode=4)
+    config = tfds.ReadConfig(
+        options, try_autocache=False, num_parallel_calls_for_decode=DECODED_AHEAD
+    )
     dataset = builder.as_dataset(split=part, batch_size=1000, read_config=config)
     batches = list(tfds.as_numpy(dataset))
     images = np.concatenate([batch[image_key] for batch in batches])

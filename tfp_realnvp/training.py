@@ -35,9 +35,7 @@ from tfp_realnvp.runs import RunFolder
 __all__ = ["resume", "train"]
 
 STEPS_A_CALL = {"multiscale": 1, "realnvp": 10}  # see `hardware`
-LONG_EPOCH = (
-    20  # steps, from which on an epoch may end with a call and not with a pass over the images
-)
+LONG_EPOCH = 20  # steps; such an epoch may end with a call, not with a pass over the images
 PACKAGES = ("tfp-realnvp", "tensorflow", "keras", "tensorflow-probability", "numpy")
 
 
