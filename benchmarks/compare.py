@@ -61,27 +61,18 @@ PACKAGES = (
 
 
 class Worker:
-    """A process of `worker.py`.
+    """A process that does jobs, by `worker.serve`.
 
     Args:
-      library: a module of `libraries`.
-      flow: "dense" or "convolutional".
-      precision: "float32" or "bfloat16".
-      mnist: folder with the idx files, or None.
+      name: of its row.
+      *command: a script and its arguments; those that are None are left out.
     """
 
-    def __init__(self, library: str, flow: str, precision: str, mnist: str | None):
-        self.name = f"{library} {precision}"
+    def __init__(self, name: str, *command: str | Path | None):
+        self.name = name
         self._errors = tempfile.TemporaryFile("w+")  # noqa: SIM115  (see `close`)
         self._process = subprocess.Popen(
-            [
-                sys.executable,
-                FOLDER / "worker.py",
-                library,
-                flow,
-                precision,
-                *filter(None, [mnist]),
-            ],
+            [sys.executable, *filter(None, command)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._errors,
@@ -194,7 +185,8 @@ def measure(flow: str, default: str, options) -> dict:
         for library in (name for name in LIBRARIES[flow] if name in options.libraries):
             for precision in precisions(library, default, options.quick):
                 name = f"{library} {precision}"
-                workers[name] = Worker(library, flow, precision, options.mnist)
+                command = (FOLDER / "worker.py", library, flow, precision, options.mnist)
+                workers[name] = Worker(name, *command)
                 rows[name] = {"library": library, "precision": precision}
         for name, worker in workers.items():
             rows[name] |= worker.answer()

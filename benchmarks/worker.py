@@ -21,12 +21,7 @@ INSTALL = "pip install -e '.[bench]'"
 
 def main():
     """Make the flow, then do the jobs."""
-    answers = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)  # whatever a library prints goes to standard error
-
-    def answer(**content):
-        print(json.dumps(content), file=answers, flush=True)
-
+    answer = open_answers()
     library, flow, precision, *mnist = sys.argv[1:]
     images = load_images(*mnist)
     try:
@@ -34,8 +29,24 @@ def main():
     except ImportError as error:
         answer(error=f"{library} cannot be imported ({error}). It needs: {INSTALL}")
         return
+    serve(lambda: module.make(flow, precision, images[:1000]), images, answer)
+
+
+def open_answers():
+    """A function that writes a line of JSON; whatever a library prints goes to standard error."""
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)
+
+    def answer(**content):
+        print(json.dumps(content), file=answers, flush=True)
+
+    return answer
+
+
+def serve(make, images, answer):
+    """Make a model as in `libraries`, then do the jobs of standard input."""
     before = megabytes()
-    model = module.make(flow, precision, images[:1000])
+    model = make()
     answer(parameters=model.parameters)
     for line in sys.stdin:
         seconds = work(model, images, **json.loads(line))

@@ -60,6 +60,18 @@ def test_overhead():
 
 
 @pytest.mark.slow
+def test_choices():
+    ways = ["shards", "TensorFlow's own threads"]
+    lines = run("choices.py", "--rounds", 1, "--ways", *ways).splitlines()[2:]
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+    assert [row[0] for row in rows] == ways
+    first = [float(cell) for cell in rows[0][1:]]
+    for _, *cells in rows:
+        for time, share, own in zip(cells[::2], cells[1::2], first[::2], strict=True):
+            assert float(share) == pytest.approx(float(time) / own, abs=0.02)
+
+
+@pytest.mark.slow
 def test_serving():
     printed = run("serving.py", FOLDER.parent / "saved_models" / "mnist_0_8" / "1", "--seconds", 9)
     lines = [line for line in printed.splitlines() if line.startswith("| sample_rows | ")]

@@ -35,7 +35,15 @@ def test_no_network_is_said_at_once(no_network, tmp_path):
     with pytest.raises(OSError) as error:
         datasets.load("mnist", data_dir=tmp_path)
     assert time.monotonic() - start < 10
-    for words in ("mnist", str(tmp_path), "--manual-dir", "idx:FOLDER", "npz:FILE", "digits"):
+    for words in (
+        "mnist",
+        str(tmp_path),
+        "no answer within 0.5 s",
+        "--manual-dir",
+        "idx:FOLDER",
+        "npz:FILE",
+        "digits",
+    ):
         assert words in str(error.value)
 
 
@@ -53,7 +61,16 @@ def test_an_answer_is_a_network(monkeypatch):
         raise tfds_reader.urllib.error.HTTPError(request.full_url, 403, "forbidden", None, None)
 
     monkeypatch.setattr(tfds_reader.urllib.request, "urlopen", forbidden)
-    assert tfds_reader._reachable("https://example.org/file")
+    assert tfds_reader._why_unreachable("https://example.org/file") is None
+
+
+def test_why_the_network_is_out_of_reach_is_said(monkeypatch, tmp_path):
+    def refused(request, timeout):
+        raise tfds_reader.urllib.error.URLError("certificate verify failed")
+
+    monkeypatch.setattr(tfds_reader.urllib.request, "urlopen", refused)
+    with pytest.raises(OSError, match=r"out of reach \(.*certificate verify failed.*\)\. Go on"):
+        datasets.load("mnist", data_dir=tmp_path)
 
 
 @pytest.mark.mnist

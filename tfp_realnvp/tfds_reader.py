@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import http.client
 import logging
+import queue
 import threading
 import urllib.error
 import urllib.request
@@ -42,13 +44,13 @@ def check_tfds(
         for url, info in (builder.url_infos or {}).items()
         if manual_dir is None or not _is_file(Path(manual_dir) / info.filename, info.checksum)
     }
-    if missing and not _reachable(next(iter(missing))):
+    if missing and (reason := _why_unreachable(next(iter(missing)))) is not None:
         raise OSError(
             f"the data set {builder.name!r} is not prepared in {builder.data_dir}, its files "
             f"({', '.join(missing.values())}) are not in {manual_dir or '--manual-dir (not given)'} with "
-            "the expected checksums, and the network is out of reach. Go on with one of: --manual-dir FOLDER "
-            "(a folder with these files); --dataset idx:FOLDER or npz:FILE (other files of yours); "
-            "--dataset digits (embedded)."
+            f"the expected checksums, and the network is out of reach ({reason}). Go on with one of: "
+            "--manual-dir FOLDER (a folder with these files); --dataset idx:FOLDER or npz:FILE (other "
+            "files of yours); --dataset digits (embedded)."
         )
 
 
@@ -127,22 +129,24 @@ def _is_file(file: Path, checksum: str) -> bool:
     return digest.hexdigest() == checksum
 
 
-def _reachable(url: str) -> bool:
-    """Whether the server of this address answers at all, within NETWORK_SECONDS."""
-    answered = threading.Event()
+def _why_unreachable(url: str) -> str | None:
+    """None if the server of this address answers at all, within NETWORK_SECONDS; or else why not."""
+    outcome: queue.SimpleQueue[str | None] = queue.SimpleQueue()
 
     def ask():
         try:
             request = urllib.request.Request(url, method="HEAD")
             urllib.request.urlopen(request, timeout=NETWORK_SECONDS).close()
         except urllib.error.HTTPError:
-            pass  # an answer, if not the wanted one
-        except OSError:
-            return
-        answered.set()
+            outcome.put(None)  # an answer, if not the wanted one
+        except (OSError, http.client.HTTPException) as error:
+            outcome.put(str(error))
+        else:
+            outcome.put(None)
 
     # In a thread, because a name server may hang for longer than the connection's own limit.
-    thread = threading.Thread(target=ask, daemon=True)
-    thread.start()
-    thread.join(NETWORK_SECONDS)
-    return answered.is_set()
+    threading.Thread(target=ask, daemon=True).start()
+    try:
+        return outcome.get(timeout=NETWORK_SECONDS)
+    except queue.Empty:
+        return f"no answer within {NETWORK_SECONDS} s"

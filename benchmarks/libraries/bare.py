@@ -42,9 +42,12 @@ class Bare(PlainFlow):
         return self._flow.trainable_variables
 
     def train(self, batches):
-        """A step for each batch; there must be a multiple of those of a call."""
+        """A step for each batch; as many batches as calls take, no more."""
+        calls, rest = divmod(len(batches), STEPS_A_CALL["realnvp"])
+        if rest:
+            raise ValueError(f"steps must be a multiple of {STEPS_A_CALL['realnvp']}.")
         iterator = iter(as_dataset(batches))
-        for _ in range(len(batches) // STEPS_A_CALL["realnvp"]):
+        for _ in range(calls):
             loss = self._steps(iterator)
         loss.numpy()
 
