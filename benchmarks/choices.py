@@ -2,9 +2,9 @@
 
     python benchmarks/choices.py [--mnist FOLDER] [--precision bfloat16]
 
-Shards, ten steps a call, are what `train` does on a CPU of two cores. Each row is a process of its own; they take turns,
-round after round. The first round warms up; of the others the table shows the medians, and the share of the
-first row's time.
+Shards, ten steps a call, are what `train` does on a CPU of two cores. Each row is a process of its own; they
+take turns, round after round. The first round warms up; of the others the table shows the medians, and the
+share of the first row's time.
 """
 
 import argparse
@@ -20,7 +20,7 @@ from worker import load_images, open_answers, serve
 
 from tfp_realnvp import hardware
 from tfp_realnvp.optimizers import Adam
-from tfp_realnvp.training import STEPS_A_CALL
+from tfp_realnvp.training.session import STEPS_A_CALL
 
 TEN = STEPS_A_CALL["realnvp"]
 WAYS = {

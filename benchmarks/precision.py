@@ -11,7 +11,7 @@ import os
 import numpy as np
 
 from tfp_realnvp import datasets, evaluation
-from tfp_realnvp.runs import RunFolder
+from tfp_realnvp.training.run_folder import RunFolder
 
 
 def main():

@@ -8,8 +8,8 @@ import pytest
 import tensorflow as tf
 
 from tfp_realnvp import MultiscaleRealNVP, RealNVP, training
-from tfp_realnvp.config import TrainingConfig
-from tfp_realnvp.normalization import PACE
+from tfp_realnvp.layers.normalization import PACE
+from tfp_realnvp.training.config import TrainingConfig
 
 tf.config.list_logical_devices()  # TensorFlow begins: what tests call leaves its threads alone
 

@@ -7,10 +7,10 @@ import tensorflow as tf
 from conftest import perturb, random_images
 from tensorflow_probability import bijectors as tfb
 
-from tfp_realnvp import MultiscaleRealNVP, RealNVP, masks
-from tfp_realnvp.bijectors import ActNorm, Couplings, Partial, Reorder, Squeeze, ToneCurve
+from tfp_realnvp import MultiscaleRealNVP, RealNVP
+from tfp_realnvp.bijectors import ActNorm, Couplings, Partial, Reorder, Squeeze, ToneCurve, masks
 from tfp_realnvp.bijectors.tone_curve import knots_up_to
-from tfp_realnvp.conditioners import ConvResNet, DenseConditioner
+from tfp_realnvp.layers import ConvResNet, DenseConditioner
 
 
 def couplings(size, split, parity=0, count=1, dtype="float64"):

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tfp_realnvp import cli, datasets, plots
+from tfp_realnvp import cli, datasets, views
 from tfp_realnvp.cli import options
-from tfp_realnvp.config import FLOWS, TrainingConfig
-from tfp_realnvp.runs import RunFolder
+from tfp_realnvp.training.config import FLOWS, TrainingConfig
+from tfp_realnvp.training.run_folder import RunFolder
 
 TOP = Path(__file__).parent.parent
 
@@ -109,8 +109,8 @@ def test_transfer(call, run_dir, tmp_path):
 
 def test_transfer_from_png_files(call, run_dir, tmp_path):
     shots = datasets.load("digits").test.only([9]).images[:5]
-    for index, image in enumerate(plots.to_256_levels(shots, 17)):
-        plots.write_png(image, tmp_path / "shots" / f"{index}.png")
+    for index, image in enumerate(views.to_256_levels(shots, 17)):
+        views.write_png(image, tmp_path / "shots" / f"{index}.png")
     status, printed, _ = call(
         "transfer", run_dir, "--shots-dir", tmp_path / "shots", "--output-dir", tmp_path / "more"
     )

@@ -4,7 +4,7 @@ import pytest
 import tensorflow as tf
 from conftest import perturb
 
-from tfp_realnvp.conditioners import ConvResNet, DenseConditioner, ShiftAndLogScale
+from tfp_realnvp.layers import ConvResNet, DenseConditioner, ShiftAndLogScale
 
 
 def built(**options):

@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from tfp_realnvp.config import FLOWS, TrainingConfig
 from tfp_realnvp.hardware import default_precision
+from tfp_realnvp.training.config import FLOWS, TrainingConfig
 
 
 def test_through_json_and_back():

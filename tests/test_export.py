@@ -9,8 +9,8 @@ import pytest
 import tensorflow as tf
 from conftest import FLOWS, perturb, random_images
 
-from tfp_realnvp import export as export_module
-from tfp_realnvp.export import export, export_versions
+from tfp_realnvp.serving.export import _write, export, export_versions
+from tfp_realnvp.serving.signatures import make_signatures
 
 IMAGES = random_images(5, (4, 4, 1), levels=17)
 
@@ -178,19 +178,19 @@ def test_versions_count_up_and_nothing_else_is_left(flow, tmp_path, monkeypatch)
 def test_two_exports_at_once_get_two_versions(flow, tmp_path, monkeypatch):
     assert export(flow, tmp_path).name == "1"
     # the other one was not there yet when this one looked
-    monkeypatch.setattr(export_module, "export_versions", lambda folder: [])
+    monkeypatch.setattr("tfp_realnvp.serving.export.export_versions", lambda folder: [])
     assert export(flow, tmp_path).name == "2"
 
 
 @pytest.mark.slow
 def test_a_version_that_answers_otherwise_is_not_published(flow, tmp_path, monkeypatch):
-    write = export_module._write
+    write = _write
 
     def write_other(signatures, folder):
         other = perturb(FLOWS["realnvp"](levels=17), seed=1)
-        write(export_module.make_signatures(other), folder)
+        write(make_signatures(other), folder)
 
-    monkeypatch.setattr(export_module, "_write", write_other)
+    monkeypatch.setattr("tfp_realnvp.serving.export._write", write_other)
     with pytest.raises(RuntimeError, match="does not answer as the flow does: `log_prob`"):
         export(flow, tmp_path)
     assert list(tmp_path.iterdir()) == []
@@ -199,7 +199,7 @@ def test_a_version_that_answers_otherwise_is_not_published(flow, tmp_path, monke
 KILLED = """
 import os, pathlib, signal, sys, threading
 from tfp_realnvp import RealNVP
-from tfp_realnvp.export import export
+from tfp_realnvp.serving.export import export
 flow = RealNVP((4, 4, 1), levels=17, couplings=2, depth=2, width=8)
 folder, moment = pathlib.Path(sys.argv[1]), sys.argv[2]
 def die():

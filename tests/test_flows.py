@@ -5,8 +5,9 @@ from conftest import FLOWS, perturb, random_images
 from tensorflow_probability import bijectors as tfb
 from tensorflow_probability import distributions as tfd
 
-from tfp_realnvp import MultiscaleRealNVP, RealNVP, preprocessing
-from tfp_realnvp.conditioners import ShiftAndLogScale
+from tfp_realnvp import MultiscaleRealNVP, RealNVP
+from tfp_realnvp.flows import pixels
+from tfp_realnvp.layers import ShiftAndLogScale
 
 IMAGES = random_images(6, (4, 4, 1))
 
@@ -28,7 +29,7 @@ def test_density_integrates_to_one(small):
 
 
 def test_cached_log_prob_is_the_uncached_one(flow):
-    points = preprocessing.dequantize(tf.constant(IMAGES), 0.3, levels=256)
+    points = pixels.dequantize(tf.constant(IMAGES), 0.3, levels=256)
     distribution, bijector = flow.distribution, flow.bijector
     expected = distribution.distribution.log_prob(
         bijector.inverse(points)

@@ -9,6 +9,7 @@ import pytest
 import tensorflow as tf
 
 from tfp_realnvp import hardware
+from tfp_realnvp.hardware import amx, cpuid, device
 
 
 @pytest.mark.skipif(bool(tf.config.list_physical_devices("GPU")), reason="there is a GPU")
@@ -17,7 +18,7 @@ def test_without_a_gpu():
     hardware.use("cpu")
     assert hardware.name() == "CPU"
     assert hardware.describe("float32").startswith("CPU (")
-    with pytest.raises(ValueError, match="sees no GPU.*--device"):
+    with pytest.raises(ValueError, match="sees no GPU.*`device`"):
         hardware.use("gpu")
 
 
@@ -28,7 +29,7 @@ def test_without_a_gpu():
         ("", 2),
         ("tf.config.threading.set_intra_op_parallelism_threads(3)", 1),
         ("tf.constant(1)", 1),
-        ("hardware.cores = lambda: 8", 1),
+        ("hardware.device.cores = lambda: 8", 1),
     ],
     ids=["two cores", "threads were chosen", "TensorFlow has begun", "eight cores"],
 )
@@ -37,7 +38,8 @@ def test_shards(before, shards):
     code = f"""
 import tensorflow as tf
 from tfp_realnvp import hardware
-hardware.cores = lambda: 2
+from tfp_realnvp.hardware import amx, cpuid, device
+hardware.device.cores = lambda: 2
 {before}
 hardware.use("cpu")
 assert hardware.shards() == {shards}, hardware.shards()
@@ -61,12 +63,12 @@ assert ("in {shards} shards" in hardware.describe("float32")) == ({shards} > 1)
     ids=["broken", "limited by the user", "works", "no AMX", "unknown CPU"],
 )
 def test_avoids_broken_amx(monkeypatch, flags, tiles, chosen, limit):
-    monkeypatch.setattr(hardware, "_cpu", lambda: flags)
-    monkeypatch.setattr(hardware, "_cpuid", lambda _: tiles)
-    environment = {} if chosen is None else {hardware.ONEDNN_ISA: chosen}
+    monkeypatch.setattr(amx, "cpu", lambda: flags)
+    monkeypatch.setattr(cpuid, "cpuid", lambda _: tiles)
+    environment = {} if chosen is None else {amx.ONEDNN_ISA: chosen}
     monkeypatch.setattr("os.environ", environment)
-    hardware.avoid_broken_amx()
-    assert environment.get(hardware.ONEDNN_ISA) == limit
+    amx.avoid_broken_amx()
+    assert environment.get(amx.ONEDNN_ISA) == limit
 
 
 @pytest.mark.parametrize(
@@ -82,8 +84,8 @@ def test_avoids_broken_amx(monkeypatch, flags, tiles, chosen, limit):
 )
 @pytest.mark.skipif(bool(tf.config.list_physical_devices("GPU")), reason="there is a GPU")
 def test_default_precision(monkeypatch, cpu, tiles, precision):
-    monkeypatch.setattr(hardware, "_cpu", lambda: cpu)
-    monkeypatch.setattr(hardware, "_cpuid", lambda _: tiles)
+    monkeypatch.setattr(device, "cpu", lambda: cpu)
+    monkeypatch.setattr(cpuid, "cpuid", lambda _: tiles)
     assert hardware.default_precision() == precision
 
 
@@ -93,15 +95,15 @@ def test_default_precision(monkeypatch, cpu, tiles, precision):
 def test_asks_the_processor():
     """It says the same as Linux, as far as that says it."""
     level = re.search(r"^cpuid level\s*: (\d+)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
-    assert hardware._cpuid(0) == int(level[1])
+    assert cpuid.cpuid(0) == int(level[1])
 
 
 def test_processor_that_may_not_be_asked(monkeypatch):
     def refuse(*args, **kwargs):
         raise PermissionError
 
-    monkeypatch.setattr(hardware.mmap, "mmap", refuse)
-    assert hardware._cpuid(0) == 0
+    monkeypatch.setattr(cpuid.mmap, "mmap", refuse)
+    assert cpuid.cpuid(0) == 0
 
 
 @pytest.mark.slow
@@ -113,7 +115,7 @@ import tensorflow as tf
 values = tf.ones([64, 64], tf.bfloat16)
 assert tf.reduce_all(values @ values == 64)
 """
-    environment = {name: value for name, value in os.environ.items() if name != hardware.ONEDNN_ISA}
+    environment = {name: value for name, value in os.environ.items() if name != amx.ONEDNN_ISA}
     process = subprocess.run(
         [sys.executable, "-c", code],
         check=False,

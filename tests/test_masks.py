@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from tfp_realnvp import masks
+from tfp_realnvp.bijectors import masks
 
 
 @pytest.mark.parametrize("image_shape", [(28, 28, 1), (3, 5, 2), (1, 2, 1)])

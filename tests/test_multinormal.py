@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from tfp_realnvp import multinormal
+from tfp_realnvp.fewshot import multinormal
 
 RANDOM = np.random.default_rng(0)
 POINTS = RANDOM.standard_normal((10, 6)) @ RANDOM.standard_normal((6, 6)) + 3

@@ -5,8 +5,8 @@ import tensorflow as tf
 from conftest import perturb, random_images
 from tensorflow_probability import bijectors as tfb
 
-from tfp_realnvp import preprocessing
-from tfp_realnvp.normalization import Normalization
+from tfp_realnvp.flows import pixels
+from tfp_realnvp.layers import Normalization
 
 
 def values_of(normalization, points):
@@ -17,10 +17,10 @@ def values_of(normalization, points):
 def test_there_and_back(levels):
     normalization = perturb(Normalization((4, 4, 3), levels=levels), 0.01)
     images = random_images(20, (4, 4, 3), levels=levels)
-    points = preprocessing.dequantize(tf.constant(images), 0.5, levels=levels)
+    points = pixels.dequantize(tf.constant(images), 0.5, levels=levels)
     bijector = tfb.Chain(normalization.bijectors)
     back = bijector.forward(tf.identity(bijector.inverse(points)))
-    np.testing.assert_array_equal(preprocessing.quantize(back, levels=levels), images)
+    np.testing.assert_array_equal(pixels.quantize(back, levels=levels), images)
 
 
 @pytest.mark.parametrize("level", [0, 16])
@@ -50,7 +50,7 @@ def test_density_integrates_to_one():
 def test_adapts_each_channel():
     images = random_images(500, (4, 4, 2)) // 4
     images[..., 1] += 150
-    points = preprocessing.dequantize(tf.constant(images), 0.3, levels=256)
+    points = pixels.dequantize(tf.constant(images), 0.3, levels=256)
     normalization = Normalization((4, 4, 2), levels=256)
     assert not normalization.adapted.numpy()
     normalization.adapt(points)

@@ -8,7 +8,7 @@ import pytest
 from conftest import random_images
 from PIL import Image
 
-from tfp_realnvp import readers
+from tfp_realnvp.datasets import idx, npz, png
 
 IMAGES = random_images(6, (5, 4, 1))[..., 0]
 LABELS = np.arange(6, dtype=np.uint8)
@@ -37,7 +37,7 @@ def write_folder(folder, suffix="", separator="-", opener=open):
     ids=["raw", "gzip", "dots"],
 )
 def test_idx_folder(tmp_path, options):
-    train, test = readers.read_idx_folder(write_folder(tmp_path, **options))
+    train, test = idx.read_idx_folder(write_folder(tmp_path, **options))
     np.testing.assert_array_equal(train[0][..., 0], IMAGES)
     np.testing.assert_array_equal(test[1], LABELS)
     assert train[1].dtype == np.int64
@@ -47,7 +47,7 @@ def test_idx_colours(tmp_path):
     file = tmp_path / "images"
     colours = random_images(2, (3, 4, 3))
     file.write_bytes(idx_bytes(colours))
-    np.testing.assert_array_equal(readers.read_idx(file), colours)
+    np.testing.assert_array_equal(idx.read_idx(file), colours)
 
 
 GOOD = idx_bytes(IMAGES)
@@ -73,7 +73,7 @@ def test_damaged_idx(tmp_path, name, content, words):
     file = tmp_path / name
     file.write_bytes(content)
     with pytest.raises(ValueError, match=words):
-        readers.read_idx(file)
+        idx.read_idx(file)
 
 
 def test_damaged_gzip(tmp_path):
@@ -82,7 +82,7 @@ def test_damaged_gzip(tmp_path):
         file = tmp_path / "images.gz"
         file.write_bytes(content)
         with pytest.raises(ValueError, match="cut short or damaged"):
-            readers.read_idx(file)
+            idx.read_idx(file)
 
 
 def test_gzip_bomb_is_not_unpacked(tmp_path):
@@ -90,29 +90,29 @@ def test_gzip_bomb_is_not_unpacked(tmp_path):
     file = tmp_path / "images.gz"
     file.write_bytes(gzip.compress(GOOD + bytes(10_000_000)))
     with pytest.raises(ValueError, match="received more"):
-        readers.read_idx(file)
+        idx.read_idx(file)
 
 
 def test_idx_files_that_are_missing_or_do_not_belong_together(tmp_path):
     with pytest.raises(
         FileNotFoundError, match=r"train-images-idx3-ubyte.gz.*expected the four files"
     ):
-        readers.read_idx_folder(tmp_path)
+        idx.read_idx_folder(tmp_path)
     write_folder(tmp_path)
     (tmp_path / "t10k-labels-idx1-ubyte").write_bytes(idx_bytes(LABELS[:3]))
     with pytest.raises(ValueError, match="do not belong together"):
-        readers.read_idx_folder(tmp_path)
+        idx.read_idx_folder(tmp_path)
 
 
 def test_npz(tmp_path):
     file = tmp_path / "data.npz"
     np.savez(file, images=IMAGES, labels=LABELS)
-    train, test = readers.read_npz(file)
+    train, test = npz.read_npz(file)
     assert train[0].shape == (6, 5, 4, 1) and test is None
     np.savez_compressed(
         file, images=IMAGES, labels=LABELS, test_images=IMAGES[:2], test_labels=LABELS[:2]
     )
-    assert len(readers.read_npz(file)[1][0]) == 2
+    assert len(npz.read_npz(file)[1][0]) == 2
 
 
 @pytest.mark.parametrize(
@@ -130,23 +130,23 @@ def test_bad_npz(tmp_path, arrays, words):
     file = tmp_path / "data.npz"
     np.savez(file, **arrays)
     with pytest.raises(ValueError, match=words):
-        readers.read_npz(file)
+        npz.read_npz(file)
 
 
 def test_files_that_are_no_npz(tmp_path, monkeypatch):
     file = tmp_path / "data.npz"
     file.write_bytes(b"PK but no zip")
     with pytest.raises(ValueError, match="not an npz file"):
-        readers.read_npz(file)
+        npz.read_npz(file)
     np.save(tmp_path / "one.npy", IMAGES)
     with pytest.raises(ValueError, match="not an npz file"):
-        readers.read_npz(tmp_path / "one.npy")
+        npz.read_npz(tmp_path / "one.npy")
     with pytest.raises(FileNotFoundError):
-        readers.read_npz(tmp_path / "nothing.npz")
+        npz.read_npz(tmp_path / "nothing.npz")
     np.savez(file, images=IMAGES, labels=LABELS)
-    monkeypatch.setattr(readers, "MAX_BYTES", 100)
+    monkeypatch.setattr(npz, "MAX_BYTES", 100)
     with pytest.raises(ValueError, match="more than the limit"):
-        readers.read_npz(file)
+        npz.read_npz(file)
 
 
 def test_npz_with_pickled_code_runs_nothing(tmp_path):
@@ -158,7 +158,7 @@ def test_npz_with_pickled_code_runs_nothing(tmp_path):
         archive.writestr("labels.npy", buffer.getvalue())
         archive.writestr("images.npy", b"cos\nsystem\n(S'touch hacked'\ntR.")
     with pytest.raises(ValueError):
-        readers.read_npz(file)
+        npz.read_npz(file)
     assert not (tmp_path / "hacked").exists()
 
 
@@ -172,17 +172,17 @@ def write_pngs(folder, *pictures):
 def test_png_folder(tmp_path):
     folder = write_pngs(tmp_path / "shots", *IMAGES)
     (folder / "notes.txt").write_text("no picture")
-    np.testing.assert_array_equal(readers.read_png_folder(folder, (5, 4, 1))[..., 0], IMAGES)
-    colours = readers.read_png_folder(folder, (5, 4, 3))
+    np.testing.assert_array_equal(png.read_png_folder(folder, (5, 4, 1))[..., 0], IMAGES)
+    colours = png.read_png_folder(folder, (5, 4, 3))
     np.testing.assert_array_equal(colours, np.repeat(IMAGES[..., None], 3, axis=-1))
-    few = readers.read_png_folder(folder, (5, 4, 1), levels=17)
+    few = png.read_png_folder(folder, (5, 4, 1), levels=17)
     np.testing.assert_array_equal(few[..., 0], IMAGES.astype(int) * 17 // 256)
 
 
 def test_png_of_another_size_is_resized(tmp_path):
     large = np.repeat(np.repeat(IMAGES[0] // 255 * 255, 4, axis=0), 4, axis=1)
     folder = write_pngs(tmp_path / "shots", large, np.stack([large] * 3, axis=-1))
-    received = readers.read_png_folder(folder, (5, 4, 1))
+    received = png.read_png_folder(folder, (5, 4, 1))
     assert received.shape == (2, 5, 4, 1)
     np.testing.assert_allclose(received[0], received[1], atol=1)
 
@@ -196,20 +196,20 @@ def test_png_of_another_size_is_resized(tmp_path):
 )
 def test_png_that_does_not_fit(tmp_path, picture, words):
     with pytest.raises(ValueError, match=words):
-        readers.read_png_folder(write_pngs(tmp_path / "shots", picture), (5, 4, 1))
+        png.read_png_folder(write_pngs(tmp_path / "shots", picture), (5, 4, 1))
 
 
 def test_bad_png_files(tmp_path, monkeypatch):
     with pytest.raises(FileNotFoundError, match="no PNG files .*nowhere"):
-        readers.read_png_folder(tmp_path / "nowhere", (5, 4, 1))
+        png.read_png_folder(tmp_path / "nowhere", (5, 4, 1))
     folder = write_pngs(tmp_path / "shots", *IMAGES)
     with pytest.raises(ValueError, match="1 or 3 channels, the images of this flow 2"):
-        readers.read_png_folder(folder, (5, 4, 2))
+        png.read_png_folder(folder, (5, 4, 2))
     content = (folder / "00.png").read_bytes()
     for damaged in (b"", b"GIF89a", content[: len(content) // 2]):
         (folder / "00.png").write_bytes(damaged)
         with pytest.raises(ValueError, match=r"00.png is not a PNG, or damaged"):
-            readers.read_png_folder(folder, (5, 4, 1))
-    monkeypatch.setattr(readers, "MAX_FILES", 3)
+            png.read_png_folder(folder, (5, 4, 1))
+    monkeypatch.setattr(png, "MAX_FILES", 3)
     with pytest.raises(ValueError, match="6 PNG files, more than the limit of 3"):
-        readers.read_png_folder(folder, (5, 4, 1))
+        png.read_png_folder(folder, (5, 4, 1))

@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 
 from tfp_realnvp import datasets, evaluation
-from tfp_realnvp.runs import RunFolder
+from tfp_realnvp.training.run_folder import RunFolder
 
 FOLDER = Path(__file__).parent.parent / "saved_models" / "mnist_0_8"
 

@@ -4,15 +4,16 @@ import pytest
 import tensorflow as tf
 from conftest import FLOWS, perturb, random_images
 
-from tfp_realnvp import RealNVP, hardware
-from tfp_realnvp.sharding import in_shards
+from tfp_realnvp import RealNVP
+from tfp_realnvp.compute import sharding
+from tfp_realnvp.compute.sharding import in_shards
 
 LABELS = (3, 5)
 
 
 @pytest.fixture(params=[1, 2, 3])
 def shards(request, monkeypatch):
-    monkeypatch.setattr(hardware, "shards", lambda: request.param)
+    monkeypatch.setattr(sharding, "shards", lambda: request.param)
     return request.param
 
 
@@ -71,7 +72,7 @@ def test_flows_answer_as_without_shards(small, monkeypatch):
     images, labels = random_images(13, (4, 4, 1)), np.resize(LABELS, 13)
 
     def answers(count):
-        monkeypatch.setattr(hardware, "shards", lambda: count)
+        monkeypatch.setattr(sharding, "shards", lambda: count)
         flow = perturb(small(labels=LABELS, dequantization="variational"))
         found = {
             "log_prob": flow.log_prob(images, labels, seed=2),
@@ -92,7 +93,7 @@ def test_flows_answer_as_without_shards(small, monkeypatch):
 
 def test_one_image(monkeypatch):
     """Without an axis for others: its rows are not those of a batch."""
-    monkeypatch.setattr(hardware, "shards", lambda: 2)
+    monkeypatch.setattr(sharding, "shards", lambda: 2)
     image = random_images(1, (4, 4, 1))
     expected = FLOWS["realnvp"]().log_prob(image)[0]
     np.testing.assert_allclose(FLOWS["realnvp"]().log_prob(image[0]), expected, rtol=1e-5)
@@ -102,7 +103,7 @@ def test_a_callers_graph_is_not_divided(flow, monkeypatch):
     """So that a SavedModel does not depend on the machine that wrote it."""
     sizes = []
     for count in (1, 3):
-        monkeypatch.setattr(hardware, "shards", lambda count=count: count)
+        monkeypatch.setattr(sharding, "shards", lambda count=count: count)
         flow.log_prob(random_images(9, (4, 4, 1)))  # in its own graph, before
         images = tf.TensorSpec([None, 4, 4, 1], tf.uint8)
         graph = tf.function(flow.log_prob).get_concrete_function(images).graph

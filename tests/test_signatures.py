@@ -10,9 +10,10 @@ from tensorflow.core.framework import types_pb2
 from tensorflow.core.protobuf import saved_model_pb2
 from tensorflow.python.framework import op_def_registry
 
-from tfp_realnvp import preprocessing, transfer
-from tfp_realnvp.export import export
-from tfp_realnvp.signatures import LOWEST, make_signatures
+from tfp_realnvp.fewshot import transfer
+from tfp_realnvp.flows import pixels
+from tfp_realnvp.serving.export import export
+from tfp_realnvp.serving.signatures import LOWEST, make_signatures
 
 IMAGES = random_images(5, (4, 4, 1), levels=17)
 MAX_IMAGES = 20
@@ -271,7 +272,7 @@ def test_few_shot_distribution(flow, tmp_path):
     np.testing.assert_array_equal(
         drawn, transfer.sample_images(expected, 3, levels=17, seed=[1, 2])
     )
-    scores = preprocessing.log_prob(expected, tf.constant(IMAGES), levels=17)
+    scores = pixels.log_prob(expected, tf.constant(IMAGES), levels=17)
     received = session.run("log_prob", {"images": IMAGES})["log_prob"]
     np.testing.assert_allclose(received, scores, rtol=1e-4)
     rows = {"seed": seed[None], "temperature": np.float32([1])}

@@ -4,7 +4,8 @@ import time
 import numpy as np
 import pytest
 
-from tfp_realnvp import datasets, tfds_reader
+from tfp_realnvp import datasets
+from tfp_realnvp.datasets import tfds_reader
 
 
 def test_unknown_set():

@@ -14,10 +14,11 @@ import numpy as np
 import pytest
 from conftest import TINY, random_images
 
-from tfp_realnvp import callbacks, evaluation, training
-from tfp_realnvp.config import TrainingConfig
-from tfp_realnvp.parts import load_parts
-from tfp_realnvp.runs import RunFolder
+from tfp_realnvp import evaluation, training
+from tfp_realnvp.training import callbacks, session
+from tfp_realnvp.training.config import TrainingConfig
+from tfp_realnvp.training.images import load_parts
+from tfp_realnvp.training.run_folder import RunFolder
 
 
 def test_run_folder_is_complete(run_dir, tiny_config):
@@ -212,7 +213,7 @@ def test_tensorboard(tiny_config, tmp_path):
 
 
 def test_without_the_package_tensorboard(tiny_config, tmp_path, monkeypatch):
-    monkeypatch.setattr(training.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(session.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(ModuleNotFoundError, match=re.escape("pip install -e '.[tensorboard]'")):
         training.train(tiny_config, tmp_path / "run", tensorboard=True)
     assert not (tmp_path / "run").exists()
@@ -222,7 +223,8 @@ def test_without_the_package_tensorboard(tiny_config, tmp_path, monkeypatch):
 PROGRAM = """
 import signal, sys
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
-from tfp_realnvp import callbacks, cli
+from tfp_realnvp import cli
+from tfp_realnvp.training import callbacks
 callbacks.STATE_SECONDS = 0
 cli.main(["train", "--flow", "realnvp", "--width", "32", *sys.argv[1:]])
 """

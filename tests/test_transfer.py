@@ -3,7 +3,7 @@ import pytest
 import tensorflow as tf
 from conftest import random_images
 
-from tfp_realnvp import transfer
+from tfp_realnvp.fewshot import transfer
 
 SHOTS = random_images(10, (4, 4, 1), seed=3)
 

@@ -2,7 +2,7 @@
 
 import lazy_loader
 
-from tfp_realnvp.hardware import avoid_broken_amx
+from tfp_realnvp.hardware.amx import avoid_broken_amx
 
 avoid_broken_amx()
 del avoid_broken_amx

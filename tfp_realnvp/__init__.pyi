@@ -1,4 +1,5 @@
 from .datasets import Dataset as Dataset
+from .datasets import ImageSet as ImageSet
 from .datasets import LabelledImages as LabelledImages
 from .flows import ImageFlow as ImageFlow
 from .flows import MultiscaleRealNVP as MultiscaleRealNVP

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from tfp_realnvp import preprocessing
+from tfp_realnvp.flows import pixels
 
 __all__ = ["BATCH", "accuracy", "score"]
 
@@ -21,7 +21,7 @@ def score(
 
     Args:
       log_prob: from images, and labels if they are given, to nats per image: `flow.log_prob`, or
-        `preprocessing.log_prob` of any other distribution.
+        `pixels.log_prob` of any other distribution.
       images: uint8 [n, height, width, channels].
       labels: int [n], for scores given the label; None for those of images alone.
 
@@ -43,7 +43,7 @@ def score(
         for start in range(0, len(images), BATCH)
     ]
     values = np.concatenate(batches).astype(np.float64)
-    bits = preprocessing.bits_per_dim(values, images.shape[1:])
+    bits = pixels.bits_per_dim(values, images.shape[1:])
     return {
         "bits_per_dim": float(np.mean(bits)),
         "standard_error": float(np.std(bits) / math.sqrt(len(bits))),

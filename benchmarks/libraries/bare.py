@@ -13,8 +13,8 @@ from libraries import HALF, LEVELS, PIXELS, SIDE
 from libraries.inputs import PlainFlow, as_dataset
 from libraries.ours import make_flow
 from tfp_realnvp import hardware
-from tfp_realnvp.sharding import in_shards
-from tfp_realnvp.training import STEPS_A_CALL
+from tfp_realnvp.compute.sharding import in_shards
+from tfp_realnvp.training.session import STEPS_A_CALL
 
 COLOURS = np.indices((SIDE, SIDE)).sum(0).ravel() % 2
 ORDER = np.argsort(COLOURS, kind="stable")  # one colour of the checkerboard comes first

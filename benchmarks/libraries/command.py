@@ -9,8 +9,9 @@ import time
 
 from libraries import LEARNING_RATE
 from libraries.ours import Ours, make_flow
-from tfp_realnvp import callbacks, hardware
-from tfp_realnvp.parts import training_batches
+from tfp_realnvp import hardware
+from tfp_realnvp.training import callbacks
+from tfp_realnvp.training.images import training_batches
 
 FOR_EVER = 10**9  # steps, and seconds
 

@@ -4,7 +4,7 @@ from libraries import BLOCKS, CHANNELS, COUPLINGS, HIDDEN, LEARNING_RATE, SCALES
 from libraries.inputs import as_dataset
 from tfp_realnvp import MultiscaleRealNVP, RealNVP, hardware
 from tfp_realnvp.optimizers import Adam
-from tfp_realnvp.training import STEPS_A_CALL
+from tfp_realnvp.training.session import STEPS_A_CALL
 
 
 def make(flow, precision, images):

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from tfp_realnvp.config import FLOWS
+from tfp_realnvp.training.config import FLOWS
 
 __all__ = ["Json", "ManualDir", "Run", "Seed", "flow_help", "integers", "seconds"]
 

@@ -34,7 +34,8 @@ def quiet_start() -> Iterator[None]:
 def load_commands():
     """The module that does what commands do; importing it takes seconds."""
     with quiet_start():
-        from tfp_realnvp import commands, hardware  # noqa: PLC0415
+        from tfp_realnvp import hardware  # noqa: PLC0415
+        from tfp_realnvp.cli import commands  # noqa: PLC0415
 
         hardware.use()
     return commands

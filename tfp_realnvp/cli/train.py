@@ -13,8 +13,8 @@ import typer
 from tfp_realnvp import hardware
 from tfp_realnvp.cli.options import Json, ManualDir, Seed, flow_help, seconds
 from tfp_realnvp.cli.output import quiet_start, show, summary
-from tfp_realnvp.config import Dequantization, FlowName, Precision, TrainingConfig
 from tfp_realnvp.hardware import Device
+from tfp_realnvp.training.config import Dequantization, FlowName, Precision, TrainingConfig
 
 __all__ = ["train"]
 
@@ -184,7 +184,7 @@ def train(
 
 def _check_resume(context: typer.Context, config: TrainingConfig, run_dir: Path) -> None:
     """Options given beside --resume must be those that the run was started with."""
-    from tfp_realnvp.runs import RunFolder  # noqa: PLC0415
+    from tfp_realnvp.training.run_folder import RunFolder  # noqa: PLC0415
 
     kept = TrainingConfig.from_json(RunFolder(run_dir).read_config())
     for name in vars(config):

@@ -11,10 +11,11 @@ import tensorflow as tf
 from tensorflow_probability import bijectors as tfb
 from tensorflow_probability import distributions as tfd
 
-from tfp_realnvp import preprocessing
-from tfp_realnvp.dequantization import VariationalDequantization
-from tfp_realnvp.normalization import Normalization
-from tfp_realnvp.sharding import in_shards, row_by_row
+from tfp_realnvp.compute.random_numbers import ALGORITHM, normal_rows, to_seed, uniform_rows
+from tfp_realnvp.compute.sharding import in_shards, row_by_row
+from tfp_realnvp.flows import pixels
+from tfp_realnvp.flows.checks import check_images, check_labels
+from tfp_realnvp.layers import Normalization, VariationalDequantization
 
 __all__ = ["ImageFlow"]
 
@@ -141,7 +142,7 @@ class ImageFlow(keras.Model, abc.ABC):
     def log_prob(self, images, labels=None, *, seed: int = 0) -> tf.Tensor:
         """Log-probability of images, in nats per image, comparable between models and with papers.
 
-        It includes dequantization (one draw of noise, see `preprocessing.log_prob`), all
+        It includes dequantization (one draw of noise, see `pixels.log_prob`), all
         log-determinants and `-D log(levels)`. An image's score depends on the image and the seed alone.
 
         Args:
@@ -157,16 +158,14 @@ class ImageFlow(keras.Model, abc.ABC):
           TypeError: the images are not integers.
           ValueError: their shape or values do not fit the model; labels that it does not know.
         """
-        images, seed = self._check_images(images), preprocessing.to_seed(seed)
+        images, seed = self._check_images(images), to_seed(seed)
         if self.labels and labels is None:
             return self._marginal(self._log_prob_given_each(images, seed=seed))
         return self._log_prob(images, self._check_labels(labels), seed=seed)
 
     def bits_per_dim(self, images, labels=None, *, seed: int = 0) -> tf.Tensor:
         """`-log_prob / (D log 2)` of each image, float32 [n]; arguments and errors are those of `log_prob`."""
-        return preprocessing.bits_per_dim(
-            self.log_prob(images, labels, seed=seed), self.image_shape
-        )
+        return pixels.bits_per_dim(self.log_prob(images, labels, seed=seed), self.image_shape)
 
     def log_prob_given_each(self, images, *, seed: int = 0) -> tf.Tensor:
         """`log p(image | label)` for every label of a class-conditional flow.
@@ -183,7 +182,7 @@ class ImageFlow(keras.Model, abc.ABC):
         """
         if not self.labels:
             raise ValueError("this flow knows no labels: train a class-conditional one.")
-        images, seed = self._check_images(images), preprocessing.to_seed(seed)
+        images, seed = self._check_images(images), to_seed(seed)
         return self._log_prob_given_each(images, seed=seed)
 
     def classify(self, images, *, seed: int = 0) -> tf.Tensor:
@@ -218,10 +217,10 @@ class ImageFlow(keras.Model, abc.ABC):
             raise ValueError(f"`n` must be at least 1, received {n}.")
         if not (temperature > 0 and math.isfinite(temperature)):
             raise ValueError(f"`temperature` must be above 0, received {temperature}.")
-        seed = preprocessing.to_seed(seed)
+        seed = to_seed(seed)
         if self.labels and labels is None:
             drawn = tf.random.stateless_uniform(
-                [n], seed + 1, 0, len(self.labels), tf.int32, alg=preprocessing.ALGORITHM
+                [n], seed + 1, 0, len(self.labels), tf.int32, alg=ALGORITHM
             )
             labels = tf.gather(tf.constant(self.labels, tf.int32), drawn)
         elif self.labels:
@@ -245,7 +244,7 @@ class ImageFlow(keras.Model, abc.ABC):
           TypeError, ValueError: as `log_prob`.
         """
         images, labels = self._check_images(images), self._check_labels(labels)
-        seed = None if seed is None else preprocessing.to_seed(seed)
+        seed = None if seed is None else to_seed(seed)
         return self._encode(images, labels, seed=seed)
 
     def decode(self, latents, labels=None) -> tf.Tensor:
@@ -281,7 +280,7 @@ class ImageFlow(keras.Model, abc.ABC):
         Returns:
           float32 tensor [n, height, width, channels].
         """
-        return temperature * preprocessing.normal_rows(self.image_shape, seed)(first, first + n)
+        return temperature * normal_rows(self.image_shape, seed)(first, first + n)
 
     def in_precision(self, dtype) -> ImageFlow:
         """A copy that does the conditioners' matrix products in another precision.
@@ -303,10 +302,10 @@ class ImageFlow(keras.Model, abc.ABC):
         return copy
 
     def _check_images(self, images) -> tf.Tensor:
-        return preprocessing.check_images(images, self.image_shape, levels=self.levels)
+        return check_images(images, self.image_shape, levels=self.levels)
 
     def _check_labels(self, labels) -> tf.Tensor | None:
-        return preprocessing.check_labels(labels, self.labels)
+        return check_labels(labels, self.labels)
 
     def _context(self, labels) -> tf.Tensor | None:
         labels = self._check_labels(labels)
@@ -319,10 +318,10 @@ class ImageFlow(keras.Model, abc.ABC):
 
     @row_by_row
     def _log_prob(self, images, labels, *, seed):
-        return self._score(images, labels, preprocessing.image_noise(images, seed))
+        return self._score(images, labels, pixels.image_noise(images, seed))
 
     def _score(self, images, labels, noise):
-        return preprocessing.log_prob(
+        return pixels.log_prob(
             self.distribution_given(labels),
             images,
             levels=self.levels,
@@ -340,16 +339,16 @@ class ImageFlow(keras.Model, abc.ABC):
 
     @row_by_row
     def _encode(self, images, labels, *, seed):
-        noise = 0.5 if seed is None else preprocessing.image_noise(images, seed)
+        noise = 0.5 if seed is None else pixels.image_noise(images, seed)
         if self.dequantizer is not None:
             noise, _ = self.dequantizer(images, tf.broadcast_to(noise, tf.shape(images)))
-        points = preprocessing.dequantize(images, noise, levels=self.levels)
+        points = pixels.dequantize(images, noise, levels=self.levels)
         return self.bijector_given(labels).inverse(points)
 
     @row_by_row
     def _decode(self, latents, labels):
         points = self.bijector_given(labels).forward(latents)
-        return preprocessing.quantize(points, levels=self.levels)
+        return pixels.quantize(points, levels=self.levels)
 
     @tf.function(reduce_retracing=True)
     def _sample(self, n, labels, temperature, seed):
@@ -376,8 +375,8 @@ class ImageFlow(keras.Model, abc.ABC):
                     break
             images = tf.concat(batches, axis=0)
         images = self._check_images(self._split(images)[0][:ADAPT_IMAGES])
-        noise = preprocessing.image_noise(images, preprocessing.to_seed(self.seed))
-        self.normalization.adapt(preprocessing.dequantize(images, noise, levels=self.levels))
+        noise = pixels.image_noise(images, to_seed(self.seed))
+        self.normalization.adapt(pixels.dequantize(images, noise, levels=self.levels))
 
     def fit(self, x=None, *args, **kwargs):
         """`keras.Model.fit` with images alone; the first call adapts the normalization to them."""
@@ -400,8 +399,8 @@ class ImageFlow(keras.Model, abc.ABC):
         images = self._check_images(images)
         noise = None
         if training:
-            seed = tf.stack([preprocessing.to_seed(self.seed)[0], self._next_noise()])
-            noise = preprocessing.uniform_rows(self.image_shape, seed)
+            seed = tf.stack([to_seed(self.seed)[0], self._next_noise()])
+            noise = uniform_rows(self.image_shape, seed)
         return in_shards(self._score, tf.shape(images)[0], images, labels, noise)
 
     def _next_noise(self) -> tf.Tensor:
@@ -429,7 +428,7 @@ class ImageFlow(keras.Model, abc.ABC):
     def compute_metrics(self, x, y, y_pred, sample_weight=None):
         """`bits_per_dim` beside the loss."""
         self.bits_per_dim_tracker.update_state(
-            preprocessing.bits_per_dim(y_pred, self.image_shape), sample_weight
+            pixels.bits_per_dim(y_pred, self.image_shape), sample_weight
         )
         return self.get_metrics_result()
 

@@ -6,8 +6,8 @@ import keras
 from tensorflow_probability import bijectors as tfb
 
 from tfp_realnvp.bijectors import Couplings, Partial, Squeeze
-from tfp_realnvp.conditioners import ConvResNet
 from tfp_realnvp.flows.image_flow import ImageFlow
+from tfp_realnvp.layers import ConvResNet
 
 __all__ = ["MultiscaleRealNVP"]
 

@@ -5,10 +5,9 @@ from __future__ import annotations
 import keras
 from tensorflow_probability import bijectors as tfb
 
-from tfp_realnvp import masks
-from tfp_realnvp.bijectors import Couplings, Reorder
-from tfp_realnvp.conditioners import DenseConditioner
+from tfp_realnvp.bijectors import Couplings, Reorder, masks
 from tfp_realnvp.flows.image_flow import ImageFlow
+from tfp_realnvp.layers import DenseConditioner
 
 __all__ = ["RealNVP"]
 

@@ -1,0 +1,58 @@
+import dataclasses
+
+import numpy as np
+import pytest
+from conftest import random_images
+
+from tfp_realnvp.training.images import load_parts, training_batches
+
+
+def test_batches_hold_every_image_once_a_pass():
+    images = random_images(100, (2, 2, 1))
+    images[:, 0, 0, 0] = np.arange(100)
+    batches = training_batches(images, batch_size=30, seed=1).as_numpy_iterator()
+    passes = [np.concatenate([next(batches) for _ in range(3)]) for _ in range(2)]
+    for one in passes:
+        assert len(np.unique(one[:, 0, 0, 0])) == 90
+    assert np.any(passes[0] != passes[1])
+
+
+def test_batches_of_several_columns():
+    """Rows stay together."""
+    images = random_images(20, (2, 2, 1))
+    columns = {"images": images, "labels": np.arange(20)}
+    batches = training_batches(columns, batch_size=5, seed=1).as_numpy_iterator()
+    batch = next(batches)
+    np.testing.assert_array_equal(batch["images"], images[batch["labels"]])
+
+
+@pytest.mark.parametrize("step", [2, 4, 9])
+def test_batches_depend_on_seed_and_step_alone(step):
+    images = random_images(40, (2, 2, 1))
+
+    def first(**options):
+        return next(training_batches(images, batch_size=10, **options).as_numpy_iterator())
+
+    batches = training_batches(images, batch_size=10, seed=3).as_numpy_iterator()
+    for _ in range(step):
+        next(batches)
+    np.testing.assert_array_equal(next(batches), first(seed=3, first_step=step))
+    assert np.any(first(seed=3) != first(seed=4))
+
+
+def test_held_out_labels_are_not_learned(tiny_config):
+    parts = load_parts(tiny_config)
+    for part in (parts.train, parts.validation, parts.test):
+        assert set(part.labels) == set(range(9))
+    assert set(parts.held_out.labels) == {9}
+    with pytest.raises(ValueError, match="label 11 is not there"):
+        load_parts(dataclasses.replace(tiny_config, hold_out=(11,)))
+
+
+def test_as_many_training_images_are_evaluated_as_others(tiny_config):
+    parts = load_parts(tiny_config)
+    sizes = {name: len(part) for name, part in parts.evaluated.items()}
+    assert sizes["train"] == sizes["validation"] < len(parts.train)
+    assert set(sizes) == {"train", "validation", "test", "held_out"}
+    whole = load_parts(dataclasses.replace(tiny_config, hold_out=()))
+    assert set(whole.evaluated) == {"train", "validation", "test"}

@@ -1,0 +1,1 @@
+"""How computations are spread over cores, and where random numbers come from."""

@@ -1,0 +1,29 @@
+"""Where images come from: embedded digits, TensorFlow Datasets, idx files, npz files, PNG files."""
+
+import warnings
+
+from tfp_realnvp.datasets.images import ImageSet, LabelledImages
+from tfp_realnvp.datasets.parts import draw_shots, split
+from tfp_realnvp.datasets.png import read_png_folder
+from tfp_realnvp.datasets.sources import check, load
+
+__all__ = [
+    "ImageSet",
+    "LabelledImages",
+    "check",
+    "draw_shots",
+    "load",
+    "read_png_folder",
+    "split",
+]
+
+
+def __getattr__(name: str):
+    if name == "Dataset":
+        warnings.warn(
+            "`tfp_realnvp.datasets.Dataset` is called `ImageSet` now; the old name goes with version 0.6.",
+            FutureWarning,
+            stacklevel=2,
+        )
+        return ImageSet
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,100 @@
+"""Images in memory: with their labels, and as a training and a test part."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+
+__all__ = ["Arrays", "ImageSet", "LabelledImages"]
+
+Arrays = tuple[
+    np.ndarray, np.ndarray
+]  # images uint8 [n, height, width, channels], labels int64 [n]
+
+
+@dataclass(frozen=True)
+class LabelledImages:
+    """Images and their labels.
+
+    Attributes:
+      images: uint8 [n, height, width, channels].
+      labels: int64 [n].
+    """
+
+    images: np.ndarray
+    labels: np.ndarray
+
+    def __post_init__(self):
+        if self.images.dtype != np.uint8 or self.images.ndim != 4:
+            raise ValueError(
+                "images must be uint8 [n, height, width, channels], received "
+                f"{self.images.dtype} {list(self.images.shape)}."
+            )
+        if self.labels.shape != self.images.shape[:1]:
+            raise ValueError(
+                f"labels must be one an image, received {list(self.labels.shape)} labels for "
+                f"{len(self.images)} images."
+            )
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def take(self, index: np.ndarray) -> LabelledImages:
+        """The images at these positions, or where this bool array is True."""
+        return LabelledImages(self.images[index], self.labels[index])
+
+    def only(self, labels: Iterable[int]) -> LabelledImages:
+        """The images with one of these labels.
+
+        Raises:
+          ValueError: there is none with one of them.
+        """
+        labels = list(labels)
+        known = np.unique(self.labels)
+        missing = [label for label in labels if label not in known]
+        if missing:
+            raise ValueError(f"label {missing[0]} is not there; the labels are {_ranges(known)}.")
+        return self.take(np.isin(self.labels, labels))
+
+    def without(self, labels: Iterable[int]) -> LabelledImages:
+        """The images with none of these labels.
+
+        Raises:
+          ValueError: one of them is not there, or nothing is left.
+        """
+        labels = list(labels)
+        self.only(labels)
+        rest = self.take(~np.isin(self.labels, labels))
+        if len(rest) == 0:
+            raise ValueError(f"nothing is left when the labels {_ranges(labels)} are held out.")
+        return rest
+
+
+@dataclass(frozen=True)
+class ImageSet:
+    """Training and test images.
+
+    Attributes:
+      train: what may be learned from.
+      test: the official test split where there is one.
+      levels: number of grey levels; images are in [0, levels).
+    """
+
+    train: LabelledImages
+    test: LabelledImages
+    levels: int = 256
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """(height, width, channels)."""
+        return self.train.images.shape[1:]
+
+
+def _ranges(labels) -> str:
+    """0, 1, 2, 3, 7 as "0-3, 7"."""
+    labels = sorted(int(label) for label in set(labels))
+    starts = [label for label in labels if label - 1 not in labels]
+    ends = [label for label in labels if label + 1 not in labels]
+    return ", ".join(str(a) if a == b else f"{a}-{b}" for a, b in zip(starts, ends, strict=True))

@@ -1,0 +1,65 @@
+"""Reader of npz files: nothing is unpickled, sizes are checked first."""
+
+from __future__ import annotations
+
+import zipfile
+import zlib
+from pathlib import Path
+
+import numpy as np
+
+from tfp_realnvp.datasets.images import Arrays
+
+__all__ = ["read_npz"]
+
+MAX_BYTES = 8 << 30  # of one array; a larger data set would not fit into memory anyway
+
+
+def read_npz(file: Path) -> tuple[Arrays, Arrays | None]:
+    """An npz file with `images` and `labels`, and `test_images` and `test_labels` if it has a test split.
+
+    Images are uint8 [n, height, width] or [n, height, width, channels], labels integers [n].
+
+    Raises:
+      ValueError: not an npz file, a key that is missing, arrays of another type or too large, or objects
+        in need of pickle.
+    """
+    try:
+        if not file.is_file():
+            raise FileNotFoundError(f"there is no file {file}.")
+        if not zipfile.is_zipfile(file):  # np.load would try other formats
+            raise ValueError(f"{file} is not an npz file.")
+        with np.load(file, allow_pickle=False) as arrays:
+            train = _npz_pair(file, arrays, "images", "labels")
+            test = "test_images" in arrays
+            return train, _npz_pair(file, arrays, "test_images", "test_labels") if test else None
+    except (zipfile.BadZipFile, zlib.error, EOFError) as error:
+        raise ValueError(f"{file} is not an npz file, or damaged: {error}.") from error
+
+
+def _npz_pair(file: Path, arrays, image_key: str, label_key: str) -> Arrays:
+    for key in (image_key, label_key):
+        if key not in arrays:
+            raise ValueError(
+                f"{file} has no key {key!r}: expected `images` and `labels`, received "
+                f"{', '.join(arrays) or 'no keys'}."
+            )
+        size = arrays.zip.getinfo(f"{key}.npy").file_size
+        if size > MAX_BYTES:
+            raise ValueError(
+                f"{file}: {key!r} has {size} bytes, more than the limit of {MAX_BYTES}."
+            )
+    images, labels = arrays[image_key], arrays[label_key]
+    if not isinstance(images, np.ndarray) or not isinstance(labels, np.ndarray):
+        raise ValueError(f"{file} is damaged: {image_key!r} or {label_key!r} is not an array.")
+    if images.dtype != np.uint8 or images.ndim not in (3, 4):
+        raise ValueError(
+            f"{file}: {image_key!r} must be uint8 [n, height, width] or [n, height, width, channels], "
+            f"received {images.dtype} {list(images.shape)}."
+        )
+    if not np.issubdtype(labels.dtype, np.integer) or labels.shape != images.shape[:1]:
+        raise ValueError(
+            f"{file}: {label_key!r} must be {len(images)} integers, received {labels.dtype} "
+            f"{list(labels.shape)}."
+        )
+    return images[..., np.newaxis] if images.ndim == 3 else images, labels.astype(np.int64)

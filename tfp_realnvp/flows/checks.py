@@ -1,0 +1,92 @@
+"""Checks of what a flow is given: errors say what was expected and what was received."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import tensorflow as tf
+
+__all__ = ["check_images", "check_labels"]
+
+
+def check_images(images, image_shape: tuple[int, int, int], *, levels: int) -> tf.Tensor:
+    """The images as a tensor, or an error that says what was expected and what was received.
+
+    Args:
+      images: integers in [0, levels), [..., height, width, channels].
+      image_shape: (height, width, channels).
+      levels: number of grey levels.
+
+    Returns:
+      Integer tensor of the same shape.
+
+    Raises:
+      TypeError: not integers.
+      ValueError: another shape, or values outside the range (`tf.errors.InvalidArgumentError` if that
+        shows when a `tf.function` runs).
+    """
+    images = tf.convert_to_tensor(images)
+    if not images.dtype.is_integer:
+        raise TypeError(
+            f"`images` must be integers in [0, {levels - 1}] (uint8), received {images.dtype.name}. "
+            f"Images scaled to [0, 1] go back by `(images * {levels - 1}).round().astype('uint8')`, "
+            "after NaN and infinite values have been dealt with."
+        )
+    if tuple(images.shape[-3:]) != tuple(image_shape) or images.shape.rank < len(image_shape):
+        raise ValueError(
+            f"`images` must have the shape [..., {', '.join(map(str, image_shape))}] "
+            f"(height, width, channels), received {images.shape.as_list()}."
+        )
+    if levels - 1 < images.dtype.max:
+        images = _check_values(images, levels)
+    return images
+
+
+def check_labels(labels, known: Sequence[int]) -> tf.Tensor | None:
+    """The labels as a tensor, or an error that says what was expected and what was received.
+
+    Args:
+      labels: integers [n], or None.
+      known: the labels that a flow knows; none if it is not class-conditional.
+
+    Returns:
+      int32 tensor [n], or None if there is nothing to know.
+
+    Raises:
+      ValueError: labels that are missing, not asked for, or not known (`tf.errors.InvalidArgumentError` if
+        that shows when a `tf.function` runs).
+    """
+    if not known:
+        if labels is not None:
+            raise ValueError("this flow knows no labels: leave them out.")
+        return None
+    expected = f"`labels` must be of {', '.join(map(str, known))}"
+    if labels is None:
+        raise ValueError(f"this flow is class-conditional: {expected}, received none.")
+    labels = tf.cast(tf.convert_to_tensor(labels), tf.int32)
+    if labels.shape.rank != 1:
+        raise ValueError(f"`labels` must have the shape [n], received {labels.shape.as_list()}.")
+    are_known = tf.reduce_any(tf.equal(labels[:, tf.newaxis], list(known)), axis=-1)
+    if tf.executing_eagerly():
+        if not np.all(are_known):
+            raise ValueError(f"{expected}, received {labels.numpy()[~are_known.numpy()][0]}.")
+        return labels
+    with tf.control_dependencies([tf.debugging.Assert(tf.reduce_all(are_known), [expected])]):
+        return tf.identity(labels)
+
+
+def _check_values(images: tf.Tensor, levels: int) -> tf.Tensor:
+    expected = f"`images` must be in [0, {levels - 1}] for a model of {levels} levels"
+    if not tf.executing_eagerly():
+        low = tf.debugging.assert_non_negative(images, f"{expected}, received negative values.")
+        high = tf.debugging.assert_less(
+            images, tf.cast(levels, images.dtype), f"{expected}, received larger values."
+        )
+        with tf.control_dependencies([low, high]):
+            return tf.identity(images)
+    if tf.size(images) > 0:
+        low, high = int(tf.reduce_min(images)), int(tf.reduce_max(images))
+        if low < 0 or high >= levels:
+            raise ValueError(f"{expected}, received values from {low} to {high}.")
+    return images

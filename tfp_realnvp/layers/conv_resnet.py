@@ -1,0 +1,127 @@
+"""The convolutional conditioner: a residual network."""
+
+from __future__ import annotations
+
+import keras
+
+from tfp_realnvp.layers.shift_and_log_scale import Conv2D, Dense, ShiftAndLogScale
+
+__all__ = ["ConvResNet"]
+
+
+@keras.saving.register_keras_serializable(package="tfp_realnvp")
+class ConvResNet(keras.layers.Layer):
+    """A convolutional residual network: positions and channels stay, `ShiftAndLogScale` ends it.
+
+    A 3x3 convolution, then `blocks` times `features + conv(act(conv(act(features))))` (pre-activation)
+    with 3x3 convolutions, the second of which starts at zero. With `gated`, the second one gives a gate,
+    too: `features + values * sigmoid(gate)`.
+
+    Args:
+      size: number of transformed channels.
+      channels: features at each position.
+      blocks: number of residual blocks, at least 0.
+      activation: of the hidden features, a name that Keras knows or a function.
+      gated: whether the blocks are gated.
+      context: size of the context, 0 for none; it enters as a bias of the first convolution.
+      seed: of the initial weights.
+      **kwargs: those of `keras.layers.Layer`; `dtype` is the policy of the convolutions.
+
+    Call arguments:
+      kept: float tensor [n, height, width, number of kept channels].
+      context: float tensor [n, context], what else is known of each event; None if its size is 0.
+
+    Returns:
+      (shift, log_scale), each [n, height, width, size].
+
+    Example:
+      >>> conditioner = ConvResNet(2, channels=8, blocks=1)
+      >>> shift, log_scale = conditioner(keras.ops.ones((5, 4, 4, 2)))
+      >>> tuple(shift.shape), tuple(log_scale.shape)
+      ((5, 4, 4, 2), (5, 4, 4, 2))
+
+    Reference:
+      He, Zhang, Ren, Sun (2016), Identity mappings in deep residual networks, section 3;
+      Dinh, Sohl-Dickstein, Bengio (2017), Density estimation using Real NVP, section 4.1;
+      Salimans, Karpathy, Chen, Kingma (2017), PixelCNN++, section 2.4 (gates in residual blocks).
+    """
+
+    def __init__(
+        self,
+        size: int,
+        *,
+        channels=64,
+        blocks=2,
+        activation="relu",
+        gated=False,
+        context=0,
+        seed=0,
+        **kwargs,
+    ):
+        super().__init__(**kwargs, autocast=False)
+        self.size = size
+        self.channels = channels
+        self.blocks = blocks
+        self.activation = keras.activations.get(activation)
+        self.gated = gated
+        self.context = context
+        self.seed = seed
+        he_normal = keras.initializers.HeNormal(keras.random.SeedGenerator(seed))
+        self.first = self._convolution(channels, he_normal)
+        # A bias before the sum would keep TensorFlow from fusing biases and activations at all.
+        self.residuals = []  # two a block, in one list: older Keras does not save lists of pairs
+        for _ in range(blocks):
+            self.residuals.append(self._convolution(channels, he_normal))
+            second = self._convolution((1 + gated) * channels, "zeros", use_bias=False)
+            self.residuals.append(second)
+        if context:
+            self.context_layer = Dense(
+                channels, use_bias=False, kernel_initializer="zeros", dtype=self.dtype_policy
+            )
+        self.output_layer = ShiftAndLogScale(size, dtype=self.dtype_policy)
+
+    def _convolution(self, channels, initializer, use_bias=True):
+        return Conv2D(
+            channels,
+            kernel_size=3,
+            padding="same",
+            use_bias=use_bias,
+            kernel_initializer=initializer,
+            dtype=self.dtype_policy,
+        )
+
+    def build(self, kept_shape):
+        """Make the weights."""
+        self.first.build(kept_shape)
+        if self.context:
+            self.context_layer.build((None, self.context))
+        features_shape = (*kept_shape[:-1], self.channels)
+        for layer in [*self.residuals, self.output_layer]:
+            layer.build(features_shape)
+        super().build(kept_shape)
+
+    def call(self, kept, context=None):
+        """(shift, log_scale); see the class."""
+        features = self.first(kept)
+        if self.context:
+            features += self.context_layer(context)[:, None, None, :]
+        for first, second in zip(self.residuals[::2], self.residuals[1::2], strict=True):
+            values = second(self.activation(first(self.activation(features))))
+            if self.gated:
+                values, gate = keras.ops.split(values, 2, axis=-1)
+                values *= keras.ops.sigmoid(gate)
+            features += values
+        return self.output_layer(self.activation(features))
+
+    def get_config(self):
+        """The constructor's arguments."""
+        return {
+            **super().get_config(),
+            "size": self.size,
+            "channels": self.channels,
+            "blocks": self.blocks,
+            "activation": keras.activations.serialize(self.activation),
+            "gated": self.gated,
+            "context": self.context,
+            "seed": self.seed,
+        }

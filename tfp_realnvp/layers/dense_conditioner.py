@@ -1,0 +1,87 @@
+"""The dense conditioner: a fully connected network."""
+
+from __future__ import annotations
+
+import keras
+
+from tfp_realnvp.layers.shift_and_log_scale import Dense, ShiftAndLogScale
+
+__all__ = ["DenseConditioner"]
+
+
+@keras.saving.register_keras_serializable(package="tfp_realnvp")
+class DenseConditioner(keras.layers.Layer):
+    """A fully connected network: `depth - 1` hidden layers, then `ShiftAndLogScale`.
+
+    Args:
+      size: number of transformed entries.
+      depth: number of dense layers, the output layer included; at least 1.
+      width: units of a hidden layer.
+      activation: of the hidden layers, a name that Keras knows or a function.
+      context: size of the context, 0 for none.
+      seed: of the hidden layers' initial weights.
+      **kwargs: those of `keras.layers.Layer`; `dtype` is the policy of the matrix products.
+
+    Call arguments:
+      kept: float tensor [n, number of kept entries].
+      context: float tensor [n, context], what else is known of each event; None if its size is 0.
+
+    Returns:
+      (shift, log_scale), each [n, size].
+
+    Example:
+      >>> conditioner = DenseConditioner(3, width=16)
+      >>> shift, log_scale = conditioner(keras.ops.ones((5, 4)))
+      >>> tuple(shift.shape), tuple(log_scale.shape)
+      ((5, 3), (5, 3))
+    """
+
+    def __init__(
+        self, size: int, *, depth=4, width=512, activation="relu", context=0, seed=0, **kwargs
+    ):
+        super().__init__(**kwargs, autocast=False)
+        self.size = size
+        self.depth = depth
+        self.width = width
+        self.activation = keras.activations.get(activation)
+        self.context = context
+        self.seed = seed
+        seeds = keras.random.SeedGenerator(seed)
+        self.hidden = [
+            Dense(
+                width,
+                activation=self.activation,
+                kernel_initializer=keras.initializers.GlorotUniform(seeds),
+                dtype=self.dtype_policy,
+            )
+            for _ in range(depth - 1)
+        ]
+        self.output_layer = ShiftAndLogScale(size, dtype=self.dtype_policy)
+
+    def build(self, kept_shape):
+        """Make the weights."""
+        shape = (*kept_shape[:-1], kept_shape[-1] + self.context)
+        layers: list[keras.layers.Layer] = [*self.hidden, self.output_layer]
+        for layer in layers:
+            layer.build(shape)
+            shape = (*kept_shape[:-1], self.width)
+        super().build(kept_shape)
+
+    def call(self, kept, context=None):
+        """(shift, log_scale); see the class."""
+        features = keras.ops.concatenate([kept, context], axis=-1) if self.context else kept
+        for layer in self.hidden:
+            features = layer(features)
+        return self.output_layer(features)
+
+    def get_config(self):
+        """The constructor's arguments."""
+        return {
+            **super().get_config(),
+            "size": self.size,
+            "depth": self.depth,
+            "width": self.width,
+            "activation": keras.activations.serialize(self.activation),
+            "context": self.context,
+            "seed": self.seed,
+        }

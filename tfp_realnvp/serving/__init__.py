@@ -1,0 +1,1 @@
+"""SavedModels: what they answer, and how they are written for servers."""

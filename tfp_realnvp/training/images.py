@@ -1,0 +1,110 @@
+"""The images of a training run: its parts, and the batches of its epochs."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import tensorflow as tf
+
+from tfp_realnvp import datasets
+from tfp_realnvp.training.config import TrainingConfig
+
+__all__ = ["Parts", "load_parts", "training_batches"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Parts:
+    """The images of a run.
+
+    Attributes:
+      train: those that are learned from.
+      validation: those by which the best model is chosen.
+      test: those of the test split with labels that are learned.
+      held_out: those of the test split with labels that are held out; None if there are none.
+      levels: number of grey levels.
+    """
+
+    train: datasets.LabelledImages
+    validation: datasets.LabelledImages
+    test: datasets.LabelledImages
+    held_out: datasets.LabelledImages | None
+    levels: int
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """(height, width, channels)."""
+        return self.train.images.shape[1:]
+
+    @property
+    def evaluated(self) -> dict[str, datasets.LabelledImages]:
+        """What the best model is evaluated on; of the training images, as many as there are to validate."""
+        parts = {
+            "train": self.train.take(np.arange(min(len(self.train), len(self.validation)))),
+            "validation": self.validation,
+            "test": self.test,
+        }
+        return parts if self.held_out is None else {**parts, "held_out": self.held_out}
+
+
+def load_parts(config: TrainingConfig) -> Parts:
+    """Load the data set of a run and cut it into its parts.
+
+    Raises:
+      ValueError, OSError: as `datasets.load`; a held-out label that is not there.
+    """
+    data = datasets.load(config.dataset, manual_dir=config.manual_dir)
+    learned, test, held_out = data.train, data.test, None
+    if config.hold_out:
+        learned, test = data.train.without(config.hold_out), data.test.without(config.hold_out)
+        held_out = data.test.only(config.hold_out)
+    train_part, validation = datasets.split(learned, fraction=config.validation)
+    return Parts(train_part, validation, test, held_out, data.levels)
+
+
+def training_batches(
+    columns: dict[str, np.ndarray] | np.ndarray,
+    *,
+    batch_size: int,
+    seed: int,
+    first_step: int = 0,
+) -> tf.data.Dataset:
+    """Endless batches: one pass over the images after the other, each in an order of its own.
+
+    A pass's order depends on the seed and the pass's number alone.
+
+    Args:
+      columns: uint8 images [n, height, width, channels], or a dictionary of arrays with the same n; kept
+        in memory as they are.
+      batch_size: images in a batch; at the end of a pass, what does not fill a batch is left out.
+      seed: of the orders.
+      first_step: how many batches are left out at the start.
+
+    Returns:
+      Dataset of batches, each of the structure of `columns` with n replaced by batch_size; prefetched.
+    """
+    size = len(tf.nest.flatten(columns)[0])
+    steps = size // batch_size
+    columns = tf.nest.map_structure(tf.constant, columns)
+
+    def batches_of_pass(number):
+        order = tf.random.experimental.stateless_shuffle(
+            tf.range(size), seed=[tf.cast(seed, tf.int64), number]
+        )
+        return tf.data.Dataset.from_tensor_slices(
+            tf.reshape(order[: steps * batch_size], [steps, batch_size])
+        )
+
+    def take(index):
+        def rows(column):
+            return tf.ensure_shape(tf.gather(column, index), [batch_size, *column.shape[1:]])
+
+        return tf.nest.map_structure(rows, columns)
+
+    options = tf.data.Options()
+    options.autotune.enabled = (
+        False  # an iterator's end waits for the tuner's sleep, up to a minute
+    )
+    indices = tf.data.Dataset.counter(first_step // steps).flat_map(batches_of_pass)
+    batches = indices.skip(first_step % steps).map(take)
+    return batches.prefetch(2).with_options(options)

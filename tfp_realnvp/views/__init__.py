@@ -1,0 +1,18 @@
+"""Pictures from arrays: grids of images, learning curves, morphs."""
+
+from tfp_realnvp.views.curves import learning_curve
+from tfp_realnvp.views.grids import COLUMNS, comparison, grid, scale_for, to_256_levels
+from tfp_realnvp.views.morphs import morph_strip, write_gif
+from tfp_realnvp.views.pictures import write_png
+
+__all__ = [
+    "COLUMNS",
+    "comparison",
+    "grid",
+    "learning_curve",
+    "morph_strip",
+    "scale_for",
+    "to_256_levels",
+    "write_gif",
+    "write_png",
+]

@@ -1,0 +1,74 @@
+"""Grids: many images in one picture."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from tfp_realnvp.views.pictures import show
+
+__all__ = ["COLUMNS", "comparison", "grid", "scale_for", "to_256_levels"]
+
+COLUMNS = 10  # images in a row of a grid
+
+
+def grid(images: np.ndarray, *, columns: int = COLUMNS, levels: int = 256) -> np.ndarray:
+    """Images side by side, in rows.
+
+    Args:
+      images: uint8 [n, height, width, channels].
+      columns: images in a row.
+      levels: number of grey levels of the images; the grid has 256.
+
+    Returns:
+      uint8 [rows * (height + gap) - gap, columns * (width + gap) - gap, channels], with a grey gap
+      between the images of a fourteenth of their width, at least 1.
+
+    Example:
+      >>> grid(np.zeros((3, 8, 8, 1), np.uint8), columns=2).shape
+      (17, 17, 1)
+    """
+    images = to_256_levels(images, levels)
+    count, height, width, channels = images.shape
+    columns = min(columns, count)
+    rows = -(-count // columns)
+    gap = max(1, width // 14)
+    shape = (rows * (height + gap) - gap, columns * (width + gap) - gap, channels)
+    canvas = np.full(shape, 128, np.uint8)
+    for index, image in enumerate(images):
+        top, left = index // columns * (height + gap), index % columns * (width + gap)
+        canvas[top : top + height, left : left + width] = image
+    return canvas
+
+
+def scale_for(images: np.ndarray) -> int:
+    """The scale at which a grid of ten columns of these images is some 1,100 pixels wide."""
+    return max(1, 112 // images.shape[2])
+
+
+def to_256_levels(images: np.ndarray, levels: int) -> np.ndarray:
+    """Images of `levels` grey levels as pictures of 256, black and white staying black and white."""
+    images = np.asarray(images)
+    return images if levels == 256 else np.round(images * (255 / (levels - 1))).astype(np.uint8)
+
+
+def comparison(rows: Mapping[str, np.ndarray], *, levels: int = 256) -> Figure:
+    """Rows of images under titles.
+
+    Args:
+      rows: title to uint8 images [n, height, width, channels].
+      levels: number of grey levels of the images.
+    """
+    columns = max(map(len, rows.values()))
+    grids = {title: grid(images, columns=columns, levels=levels) for title, images in rows.items()}
+    height, width, _ = next(iter(grids.values())).shape
+    row_height = 10 * height / width
+    figure = Figure(figsize=(10, len(grids) * (row_height + 0.35)), layout="constrained")
+    for axes, (title, canvas) in zip(
+        np.atleast_1d(figure.subplots(len(grids), 1)), grids.items(), strict=True
+    ):
+        show(axes, canvas)
+        axes.set_title(title, fontsize=11, loc="left")
+    return figure

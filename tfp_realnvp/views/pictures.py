@@ -1,0 +1,44 @@
+"""Pictures: from arrays to PNG files and figures. Nothing here shows a window."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from matplotlib.figure import Figure
+from PIL import Image
+
+from tfp_realnvp.files import replacing
+
+__all__ = ["show", "to_pillow", "write_png"]
+
+
+def write_png(picture: np.ndarray | Figure, path: str | Path, *, scale: int = 1) -> None:
+    """Write a picture, whole or not at all.
+
+    Args:
+      picture: uint8 [height, width, channels], or a matplotlib figure.
+      path: where; a file there is replaced.
+      scale: every pixel of an array becomes a square of so many.
+    """
+    with replacing(path) as temporary:
+        if isinstance(picture, Figure):
+            picture.savefig(temporary, format="png", dpi=120)
+        else:
+            to_pillow(picture, scale).save(temporary, format="png")
+
+
+def show(axes, picture: np.ndarray) -> None:
+    """Draw a picture of uint8 [height, width, channels] into axes of matplotlib, without scales."""
+    axes.imshow(to_pillow(picture), cmap="gray", vmin=0, vmax=255, interpolation="nearest")
+    axes.set_axis_off()
+
+
+def to_pillow(picture: np.ndarray, scale: int = 1) -> Image.Image:
+    """Grey for one channel, colours for three, the channels' mean for any other number."""
+    channels = picture.shape[-1]
+    if channels == 1:
+        picture = picture[..., 0]
+    elif channels != 3:
+        picture = np.round(picture.mean(axis=-1)).astype(np.uint8)
+    return Image.fromarray(np.repeat(np.repeat(picture, scale, axis=0), scale, axis=1))
