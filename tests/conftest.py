@@ -35,7 +35,7 @@ def random_images(count, image_shape, levels=256, seed=0):
 # The table of flows: what holds for one must hold for all.
 FLOWS = {
     "realnvp": lambda image_shape=(4, 4, 1), **options: RealNVP(
-        image_shape, **{"width": 16, "depth": 3, **options}
+        image_shape, **{"width": 16, "depth": 3, "seed": 0, **options}
     ),
     "multiscale": lambda image_shape=(4, 4, 1), **options: MultiscaleRealNVP(
         image_shape,
@@ -44,6 +44,7 @@ FLOWS = {
             "couplings": 2,
             "channels": 8,
             "blocks": 1,
+            "seed": 0,
             **options,
         },
     ),

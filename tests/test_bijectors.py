@@ -8,7 +8,16 @@ from conftest import perturb, random_images
 from tensorflow_probability import bijectors as tfb
 
 from tfp_realnvp import MultiscaleRealNVP, RealNVP
-from tfp_realnvp.bijectors import ActNorm, Couplings, Partial, Reorder, Squeeze, ToneCurve, masks
+from tfp_realnvp.bijectors import (
+    ActNorm,
+    Couplings,
+    Partial,
+    Reorder,
+    Squeeze,
+    ToneCurve,
+    UpToDate,
+    masks,
+)
 from tfp_realnvp.bijectors.tone_curve import knots_up_to
 from tfp_realnvp.layers import ConvResNet, DenseConditioner
 
@@ -226,9 +235,8 @@ def test_tone_curve_learns():
     np.testing.assert_allclose(tape.gradient(total, slopes), differences, rtol=1e-5)
 
 
-@pytest.mark.parametrize("parts", ["couplings", "partial"])
-@pytest.mark.parametrize("order", ["value first", "log-determinant first"])
-def test_conditioners_are_evaluated_once(parts, order):
+@pytest.mark.parametrize("parts", ["couplings", "partial", "up to date"])
+def test_conditioners_are_evaluated_once(parts):
     """Those within another bijector, too: the tensors within are the same in each call of a pair."""
     calls = []
 
@@ -240,10 +248,87 @@ def test_conditioners_are_evaluated_once(parts, order):
     bijector = Couplings([conditioner] * 2, split=split, event_ndims=3)
     if parts == "partial":
         bijector = Partial(tfb.Chain([bijector]), channels=2)
+    elif parts == "up to date":
+        bijector = UpToDate(tfb.Chain([bijector]))
     x = tf.ones([5, 1, 1, 4])
-    if order == "log-determinant first":
-        bijector.forward_log_det_jacobian(x)
     y = bijector.forward(x)
     bijector.forward_log_det_jacobian(x)
     bijector.inverse_log_det_jacobian(y)
     assert len(calls) == 2
+
+
+@pytest.mark.parametrize("size", [1, 3])
+def test_conditioner_of_a_wrong_width(size):
+    """One that could be broadcast would give a wrong log-determinant, without a word."""
+
+    def conditioner(kept, context):
+        return tf.zeros([2, size]), tf.ones([2, size])
+
+    bijector = Couplings([conditioner], split=2)
+    for use in (bijector.forward, bijector.inverse):
+        with pytest.raises(
+            ValueError, match=rf"`shift` of the shape \[2, 2\].*received \[2, {size}\]"
+        ):
+            use(tf.ones([2, 4]))
+    with pytest.raises(ValueError, match="`shift` of the shape"):
+        bijector.forward_log_det_jacobian(tf.ones([2, 4]))
+
+
+@pytest.mark.parametrize("order", [[0, 0, 1], [0, 1], [0, 1, 3], [-1, 0, 1]])
+def test_reorder_takes_permutations_alone(order):
+    with pytest.raises(ValueError, match="`order` must hold each of the numbers from 0 to 2 once"):
+        Reorder((1, 3, 1), order)
+
+
+@pytest.mark.parametrize(
+    ("knots", "slopes", "words"),
+    [
+        ([0, 2, 4], [1.0, -1.0, 1.0], "`slopes` must be above 0"),
+        ([0, 2, 4], [1.0, 0.0, 1.0], "`slopes` must be above 0"),
+        ([0, 2, 4], [1.0, np.nan, 1.0], "`slopes` must be above 0"),
+        ([0, 3, 2, 4], [1.0] * 4, "`knots` must rise from 0 to 4"),
+        ([1, 4], [1.0] * 2, "`knots` must rise from 0 to 4"),
+        ([0, 3], [1.0] * 2, "`knots` must rise from 0 to 4"),
+    ],
+)
+def test_tone_curve_rises(knots, slopes, words):
+    with pytest.raises(ValueError, match=words):
+        ToneCurve(knots, cells=4, slopes=slopes, lowest=0.0)
+
+
+def test_variables_are_read_when_used():
+    """Also for a tensor that was seen before: TFP's own bijectors then give the old log-determinant."""
+    center, log_spread, slopes = (tf.Variable(value) for value in ([1.0], [0.0], [1.0, 1.0]))
+    y = tf.ones([1, 1, 1])
+    bijectors = {
+        "actnorm": ActNorm(center, log_spread),
+        "curve": ToneCurve([0, 4], cells=4, slopes=slopes, lowest=0.0),
+    }
+    for name, expected in (("actnorm", (-1, -np.log(2))), ("curve", (2, np.log(2)))):
+        center.assign([1.0])
+        log_spread.assign([0.0])
+        slopes.assign([1.0, 1.0])
+        bijector = UpToDate(bijectors[name])
+        assert bijector.inverse(y).numpy().item() == (1 if name == "curve" else 0)
+        assert bijector.inverse_log_det_jacobian(y).numpy() == 0
+        center.assign([3.0])
+        log_spread.assign([np.log(2.0)])
+        slopes.assign([2.0, 2.0])
+        log_det = bijector.inverse_log_det_jacobian(y).numpy()
+        assert (bijector.inverse(y).numpy().item(), log_det) == pytest.approx(expected)
+
+
+def test_context_of_each_row():
+    """Values of any batch shape that ends in n are told a context of n rows; single values are repeated."""
+    context = tf.constant([[1.0], [2.0], [3.0]])
+    bijector = Couplings(
+        [lambda kept, context: (context, tf.zeros_like(context))], split=1, context=context
+    )
+    for batch in ((3,), (2, 3), (4, 2, 3)):
+        y = bijector.forward(tf.zeros([*batch, 2])).numpy()
+        np.testing.assert_array_equal(y[..., 1], np.broadcast_to([1, 2, 3], batch))
+    for batch in ((), (1,), (2, 1)):
+        y = bijector.forward(tf.zeros([*batch, 2]))
+        np.testing.assert_array_equal(y[..., 1], np.broadcast_to([1, 2, 3], (*batch[:-1], 3)))
+        log_det = bijector.forward_log_det_jacobian(tf.zeros([*batch, 2]), event_ndims=1)
+        assert log_det.shape == (*batch[:-1], 3)

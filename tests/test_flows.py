@@ -43,7 +43,9 @@ def evaluations(monkeypatch):
     count = []
     call = ShiftAndLogScale.call
     monkeypatch.setattr(
-        ShiftAndLogScale, "call", lambda self, features: count.append(1) or call(self, features)
+        ShiftAndLogScale,
+        "call",
+        lambda self, features, kernel=None: count.append(1) or call(self, features, kernel),
     )
     return count
 
@@ -187,11 +189,30 @@ def test_is_a_tfp_distribution_like_any_other(flow):
     assert tape.gradient(loss, conditioners(flow)[0].trainable_weights[0]) is not None
 
 
-def test_distribution_is_fresh_after_a_weight_update(flow):
+def test_kept_distribution_follows_the_weights(flow):
+    """All of them: it may be made before training and used after it."""
     points = tf.random.stateless_uniform((3, 4, 4, 1), seed=[1, 2])
-    before = flow.distribution.log_prob(points)
+    kept, bijector = flow.distribution, flow.bijector
+    before = kept.log_prob(points)
+    bijector.inverse(points)
     perturb(flow, 0.1, seed=5)
-    assert np.all(before != flow.distribution.log_prob(points))
+    expected = flow.distribution.log_prob(points)
+    assert np.all(before != expected)
+    np.testing.assert_array_equal(kept.log_prob(points), expected)
+    np.testing.assert_array_equal(bijector.inverse(points), flow.bijector.inverse(points))
+    np.testing.assert_array_equal(
+        kept.sample(2, seed=[1, 2]), flow.distribution.sample(2, seed=[1, 2])
+    )
+
+
+def test_kept_distribution_has_all_gradients(flow):
+    """A distribution that was made outside of the tape."""
+    points, kept = tf.random.stateless_uniform((3, 4, 4, 1), seed=[1, 2]), flow.distribution
+    with tf.GradientTape() as tape:
+        loss = tf.reduce_mean(kept.log_prob(points))
+    gradients = tape.gradient(loss, flow.trainable_variables)
+    for weight, gradient in zip(flow.trainable_variables, gradients, strict=True):
+        assert gradient is not None and np.any(gradient), weight.path
 
 
 @pytest.mark.parametrize("function", ["log_prob", "encode", "sample", "decode"])

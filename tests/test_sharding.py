@@ -13,7 +13,7 @@ LABELS = (3, 5)
 
 @pytest.fixture(params=[1, 2, 3])
 def shards(request, monkeypatch):
-    monkeypatch.setattr(sharding, "shards", lambda: request.param)
+    monkeypatch.setattr(sharding, "_count", request.param)
     return request.param
 
 
@@ -72,7 +72,7 @@ def test_flows_answer_as_without_shards(small, monkeypatch):
     images, labels = random_images(13, (4, 4, 1)), np.resize(LABELS, 13)
 
     def answers(count):
-        monkeypatch.setattr(sharding, "shards", lambda: count)
+        monkeypatch.setattr(sharding, "_count", count)
         flow = perturb(small(labels=LABELS, dequantization="variational"))
         found = {
             "log_prob": flow.log_prob(images, labels, seed=2),
@@ -93,7 +93,7 @@ def test_flows_answer_as_without_shards(small, monkeypatch):
 
 def test_one_image(monkeypatch):
     """Without an axis for others: its rows are not those of a batch."""
-    monkeypatch.setattr(sharding, "shards", lambda: 2)
+    monkeypatch.setattr(sharding, "_count", 2)
     image = random_images(1, (4, 4, 1))
     expected = FLOWS["realnvp"]().log_prob(image)[0]
     np.testing.assert_allclose(FLOWS["realnvp"]().log_prob(image[0]), expected, rtol=1e-5)
@@ -103,7 +103,7 @@ def test_a_callers_graph_is_not_divided(flow, monkeypatch):
     """So that a SavedModel does not depend on the machine that wrote it."""
     sizes = []
     for count in (1, 3):
-        monkeypatch.setattr(sharding, "shards", lambda count=count: count)
+        monkeypatch.setattr(sharding, "_count", count)
         flow.log_prob(random_images(9, (4, 4, 1)))  # in its own graph, before
         images = tf.TensorSpec([None, 4, 4, 1], tf.uint8)
         graph = tf.function(flow.log_prob).get_concrete_function(images).graph

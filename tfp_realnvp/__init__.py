@@ -1,6 +1,10 @@
 """Normalizing flows for images: learn a distribution of images, draw from it, score with it, export it."""
 
+import importlib
+import sys
+
 import lazy_loader
+import wrapt
 
 from tfp_realnvp.hardware.amx import avoid_broken_amx
 
@@ -9,3 +13,11 @@ del avoid_broken_amx
 
 # The public names are listed in __init__.pyi; TensorFlow is imported when the first of them is used.
 __getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+
+
+@wrapt.when_imported("keras")
+def _register_flows(_):
+    """Register the flows with Keras: `keras.saving.load_model` finds them after `import tfp_realnvp` alone."""
+    # these two import Keras themselves, and would be imported in a circle
+    if "tfp_realnvp.flows" not in sys.modules and "tfp_realnvp.layers" not in sys.modules:
+        importlib.import_module("tfp_realnvp.flows")

@@ -6,5 +6,6 @@ from tfp_realnvp.bijectors.partial import Partial
 from tfp_realnvp.bijectors.reorder import Reorder
 from tfp_realnvp.bijectors.squeeze import Squeeze
 from tfp_realnvp.bijectors.tone_curve import ToneCurve
+from tfp_realnvp.bijectors.up_to_date import UpToDate
 
-__all__ = ["ActNorm", "Couplings", "Partial", "Reorder", "Squeeze", "ToneCurve"]
+__all__ = ["ActNorm", "Couplings", "Partial", "Reorder", "Squeeze", "ToneCurve", "UpToDate"]

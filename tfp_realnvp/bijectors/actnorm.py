@@ -16,7 +16,8 @@ class ActNorm(tfb.Bijector):
     - Forward log-determinant: `sum(log_spread)`, each counted as often as it is used
 
     Args:
-      center: float tensor that broadcasts to [height, width, channels].
+      center: float tensor or variable that broadcasts to [height, width, channels]; a variable is read at
+        each use.
       log_spread: likewise.
       name: name of the bijector.
 
@@ -31,8 +32,8 @@ class ActNorm(tfb.Bijector):
 
     def __init__(self, center, log_spread, name="actnorm"):
         parameters = dict(locals())
-        self._center = tf.convert_to_tensor(center)
-        self._log_spread = tf.convert_to_tensor(log_spread)
+        self._center = center
+        self._log_spread = log_spread
         super().__init__(
             forward_min_event_ndims=3, is_constant_jacobian=True, parameters=parameters, name=name
         )
@@ -42,10 +43,10 @@ class ActNorm(tfb.Bijector):
         return {}
 
     def _forward(self, x):
-        return x * tf.exp(self._log_spread) + self._center
+        return x * tf.exp(tf.convert_to_tensor(self._log_spread)) + self._center
 
     def _inverse(self, y):
-        return (y - self._center) * tf.exp(-self._log_spread)
+        return (y - self._center) * tf.exp(-tf.convert_to_tensor(self._log_spread))
 
     def _forward_log_det_jacobian(self, x):
         return tf.reduce_sum(tf.broadcast_to(self._log_spread, x.shape[-3:]))

@@ -5,31 +5,47 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-__all__ = ["of_pair", "once_per_pair"]
+__all__ = ["kept", "renewed"]
 
 
-def of_pair(bijector, direction: str, value) -> dict:
-    """The dictionary that TFP's cache keeps for a pair of `x` and `y = bijector.forward(x)`.
+def renewed(bijector, direction: str, value, result: Any):
+    """Keep a result for a pair of `x` and `y = bijector.forward(x)`, in place of what was kept before.
 
-    TFP calls `_inverse` and `_forward_log_det_jacobian` one after the other, and both need the
-    conditioner's answer. What is kept here is found from either side of the pair, so only keep what has no
-    direction. (The attribute is private: setup.cfg pins TFP's minor version, and tests count the
-    evaluations.)
+    TFP calls `_inverse` and `_forward_log_det_jacobian` one after the other, and both need the conditioner's
+    answer: `_forward` and `_inverse` renew it, `_forward_log_det_jacobian` takes what is `kept`. TFP itself keeps
+    log-determinants in the same place, also those of variables that have changed since; they are forgotten here.
+
+    What is kept is found by `x` as well as by `y`, so it must not depend on the direction, and it must not hold
+    `x` or `y`, or TFP would remember that, too. (The attribute is private: setup.cfg pins TFP's minor version, and
+    tests count the evaluations.)
 
     Args:
       bijector: whose cache is used.
       direction: "forward" if `value` is an x, "inverse" if it is a y.
       value: the tensor that the bijector was called with.
+      result: what is kept.
+
+    Returns:
+      The result.
     """
+    attributes = _attributes(bijector, direction, value)
+    attributes.clear()
+    attributes["kept"] = result
+    return result
+
+
+def kept(bijector, direction: str, value, compute: Callable[[], Any]):
+    """What `renewed` kept for a pair; if there is nothing, `compute()`, which is kept then."""
+    attributes = _attributes(bijector, direction, value)
+    if "kept" not in attributes:
+        attributes["kept"] = compute()
+    return attributes["kept"]
+
+
+def _attributes(bijector, direction, value) -> dict:
     cache = bijector._cache
-    if direction == "forward":
-        return cache.forward_attributes(value)
-    return cache.inverse_attributes(value)
-
-
-def once_per_pair(bijector, direction: str, value, compute: Callable[[], Any]):
-    """The result of `compute`, called without arguments, and once for a pair; see `of_pair`."""
-    kept = of_pair(bijector, direction, value)
-    if "once" not in kept:
-        kept["once"] = compute()
-    return kept["once"]
+    return (
+        cache.forward_attributes(value)
+        if direction == "forward"
+        else cache.inverse_attributes(value)
+    )

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 import tensorflow as tf
 from tensorflow_probability import bijectors as tfb
 
-from tfp_realnvp.bijectors.cache import of_pair
+from tfp_realnvp.bijectors.cache import kept, renewed
 
 __all__ = ["Couplings"]
 
@@ -24,17 +24,22 @@ class Couplings(tfb.Bijector):
     The next one keeps what this one transformed. The kept part is the same in `x` and `y`, so both directions
     evaluate the conditioner at the same point, and only once for a pair of `x` and `y`.
 
-    They are one bijector, because the parts are so cut once and joined once, not between any two couplings.
+    One bijector holds them all, so the input is split and joined once, not in each coupling.
 
     Args:
-      conditioners: of each coupling, the one next to the image first: callables from the kept part
+      conditioners: one for each coupling, the one next to the image first: callables from the kept part
         [n, ..., kept size] and the context to (shift, log_scale), each [n, ..., other size]. A Keras layer must
         be held by the model too: TFP does not see its variables.
-      split: where the last axis is cut in two.
-      parity: what the coupling next to the image keeps: 0 the part before the cut, 1 the part after it.
-      context: what the conditioners are told of each event besides, [n, ...], or None.
+      split: where the last axis is split in two.
+      parity: which part the coupling next to the image keeps: 0 the first one, 1 the second one.
+      context: what else the conditioners are told of each event, [n, ...], or None. With a context, the
+        events have a last batch axis of n.
       event_ndims: number of axes of one event; all but the last are positions that the conditioner sees.
       name: name of the bijector.
+
+    Raises:
+      ValueError: when it is used: a conditioner whose shift or log_scale does not have the shape of the part
+        that it transforms.
 
     Example:
       >>> couplings = Couplings([lambda kept, context: (kept + 1, 0 * kept)], split=2)
@@ -67,39 +72,69 @@ class Couplings(tfb.Bijector):
         return {}
 
     def _forward(self, x):
-        def affine(other, shift, log_scale):
-            return other * tf.exp(log_scale) + shift
-
-        return self._walk("forward", x, affine)
+        y, log_scales = self._walk("forward", x)
+        renewed(self, "forward", x, log_scales)
+        return y
 
     def _inverse(self, y):
-        def affine(other, shift, log_scale):
-            return (other - shift) * tf.exp(-log_scale)
-
-        return self._walk("inverse", y, affine)
+        x, log_scales = self._walk("inverse", y)
+        renewed(self, "inverse", y, log_scales)
+        return x
 
     def _forward_log_det_jacobian(self, x):
-        if len(self._parameters_of("forward", x)) < len(self._conditioners):
-            self._forward(x)
+        log_scales = kept(self, "forward", x, lambda: self._walk("forward", x)[1])
         axes = list(range(1, 1 + self.forward_min_event_ndims))
-        parameters = self._parameters_of("forward", x).values()
-        log_det = tf.add_n([tf.reduce_sum(log_scale, axes) for _, log_scale in parameters])
-        return tf.reshape(log_det, tf.shape(x)[: x.shape.rank - len(axes)])
+        log_det = tf.add_n([tf.reduce_sum(log_scale, axes) for log_scale in log_scales])
+        return tf.reshape(log_det, self._batch_shape_of(x))
 
-    def _walk(self, direction, values, affine):
-        """Through all of them. Keras layers want one batch axis, distributions have any number."""
-        flat = tf.reshape(values, [-1, *values.shape[-self.forward_min_event_ndims :]])
+    def _walk(self, direction, values):
+        """(values, log_scales) after all couplings, one after the other in the order of the direction."""
+        event = values.shape[-self.forward_min_event_ndims :]
+        shape = tf.concat([self._batch_shape_of(values), event], axis=0)
+        if self._spreads(values):
+            values = tf.broadcast_to(values, shape)
+        # Keras layers want one batch axis, distributions have any number.
+        flat = tf.reshape(values, [-1, *event])
+        context = self._context_of_rows(flat)
         # tf.split, not two slices: its gradient is one concatenation
         parts = tf.split(flat, [self._split, flat.shape[-1] - self._split], axis=-1)
-        parameters = self._parameters_of(direction, values)
+        log_scales = []
         steps = range(len(self._conditioners))
         for step in steps if direction == "inverse" else reversed(steps):
-            kept = (self._parity + step) % 2
-            if step not in parameters:
-                parameters[step] = self._conditioners[step](parts[kept], self._context)
-            parts[1 - kept] = affine(parts[1 - kept], *parameters[step])
-        return tf.reshape(tf.concat(parts, axis=-1), tf.shape(values))
+            kept_part = (self._parity + step) % 2
+            other = parts[1 - kept_part]
+            shift, log_scale = self._conditioners[step](parts[kept_part], context)
+            _check_shape("shift", shift, other)
+            _check_shape("log_scale", log_scale, other)
+            if direction == "forward":
+                parts[1 - kept_part] = other * tf.exp(log_scale) + shift
+            else:
+                parts[1 - kept_part] = (other - shift) * tf.exp(-log_scale)
+            log_scales.append(log_scale)
+        return tf.reshape(tf.concat(parts, axis=-1), shape), log_scales
 
-    def _parameters_of(self, direction, values):
-        """(shift, log_scale) by step, as far as they are known of this pair."""
-        return of_pair(self, direction, values).setdefault("parameters", {})
+    def _spreads(self, values):
+        """Whether the values have to be repeated, since the context has more rows than they."""
+        batch = values.shape[: values.shape.rank - self.forward_min_event_ndims]
+        return self._context is not None and (batch.rank == 0 or batch[-1] == 1)
+
+    def _batch_shape_of(self, values):
+        batch = tf.shape(values)[: values.shape.rank - self.forward_min_event_ndims]
+        if self._spreads(values):
+            return tf.broadcast_dynamic_shape(batch, tf.shape(self._context)[:1])
+        return batch
+
+    def _context_of_rows(self, flat):
+        """The context of each row of a batch of one axis."""
+        if self._context is None or self._context.shape[0] == flat.shape[0]:
+            return self._context
+        repeats = tf.shape(flat)[0] // tf.shape(self._context)[0]
+        return tf.tile(self._context, [repeats, *[1] * (self._context.shape.rank - 1)])
+
+
+def _check_shape(name, parameter, other):
+    if not parameter.shape.is_compatible_with(other.shape):
+        raise ValueError(
+            f"the conditioner must give a `{name}` of the shape {other.shape.as_list()}, that of the part which it "
+            f"transforms, received {parameter.shape.as_list()}."
+        )

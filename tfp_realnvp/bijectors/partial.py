@@ -5,7 +5,7 @@ from __future__ import annotations
 import tensorflow as tf
 from tensorflow_probability import bijectors as tfb
 
-from tfp_realnvp.bijectors.cache import once_per_pair
+from tfp_realnvp.bijectors.cache import kept, renewed
 
 __all__ = ["Partial"]
 
@@ -43,24 +43,20 @@ class Partial(tfb.Bijector):
         return {}
 
     def _forward(self, x):
-        _, inner_y = self._inner_pair("forward", x)
+        _, inner_y = renewed(self, "forward", x, self._inner_pair("forward", x))
         return tf.concat([inner_y, x[..., self._channels :]], axis=-1)
 
     def _inverse(self, y):
-        inner_x, _ = self._inner_pair("inverse", y)
+        inner_x, _ = renewed(self, "inverse", y, self._inner_pair("inverse", y))
         return tf.concat([inner_x, y[..., self._channels :]], axis=-1)
 
     def _forward_log_det_jacobian(self, x):
-        inner_x, _ = self._inner_pair("forward", x)
+        inner_x, _ = kept(self, "forward", x, lambda: self._inner_pair("forward", x))
         return self._bijector.forward_log_det_jacobian(inner_x, event_ndims=3)
 
     def _inner_pair(self, direction, values):
-        """(x, y) of the inner bijector, the same tensors each time: its own cache finds them again."""
-
-        def compute():
-            first = values[..., : self._channels]
-            if direction == "forward":
-                return first, self._bijector.forward(first)
-            return self._bijector.inverse(first), first
-
-        return once_per_pair(self, direction, values, compute)
+        """(x, y) of the inner bijector: they are kept, so that its own cache finds these very tensors."""
+        first = values[..., : self._channels]
+        if direction == "forward":
+            return first, self._bijector.forward(first)
+        return self._bijector.inverse(first), first

@@ -25,6 +25,9 @@ class Reorder(tfb.Bijector):
       order: int array [height * width * channels], a permutation.
       name: name of the bijector.
 
+    Raises:
+      ValueError: `order` is not a permutation of the positions in an image.
+
     Example:
       >>> Reorder((1, 3, 1), [2, 0, 1]).forward(tf.constant([[[5.0], [6.0], [7.0]]])).numpy()
       array([7., 5., 6.], dtype=float32)
@@ -34,6 +37,11 @@ class Reorder(tfb.Bijector):
         parameters = dict(locals())
         self._image_shape = tuple(image_shape)
         self._order = np.asarray(order)
+        size = math.prod(self._image_shape)
+        if not np.array_equal(np.sort(self._order), np.arange(size)):
+            raise ValueError(
+                f"`order` must hold each of the numbers from 0 to {size - 1} once, received {order}."
+            )
         super().__init__(
             forward_min_event_ndims=3,
             inverse_min_event_ndims=1,

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import tensorflow as tf
+import tensorflow_probability as tfp
 from tensorflow_probability import bijectors as tfb
 
-from tfp_realnvp.bijectors.cache import once_per_pair
+from tfp_realnvp.bijectors.cache import kept, renewed
 
 __all__ = ["ToneCurve", "knots_up_to"]
 
@@ -29,9 +30,13 @@ class ToneCurve(tfb.Bijector):
     Args:
       knots: int array [knots], increasing, how many cells lie before each knot; the first one is 0.
       cells: how many there are, the last one of `knots`.
-      slopes: float tensor [knots], dx/dy at the knots, above 0.
+      slopes: float tensor [knots], dx/dy at the knots, above 0; a variable or `tfp.util.DeferredTensor` is
+        read at each use.
       lowest: x at the first knot.
       name: name of the bijector.
+
+    Raises:
+      ValueError: knots that do not rise from 0 to `cells`, or slopes that are not above 0.
 
     Example:
       >>> curve = ToneCurve([0, 4], cells=4, slopes=tf.constant([1.0, 3.0]), lowest=0.0)
@@ -45,24 +50,15 @@ class ToneCurve(tfb.Bijector):
 
     def __init__(self, knots, *, cells: int, slopes, lowest, name="tone_curve"):
         parameters = dict(locals())
-        slopes = tf.convert_to_tensor(slopes)
         self._knots = np.asarray(knots)
         self._cells = cells
-        y = (self._knots / cells).astype(slopes.dtype.as_numpy_dtype)
-        widths = np.diff(y)
-        rises = widths * (slopes[1:] + slopes[:-1]) / 2
-        bends = (slopes[1:] - slopes[:-1]) / widths
-        self._heights = lowest + tf.concat([[0.0], tf.cumsum(rises)], axis=0)
-        # for each piece, the tails being the first and the last one: y0, x0, d, c
-        self._pieces = tf.stack(
-            [
-                tf.concat([y[:1], y], axis=0),
-                tf.concat([self._heights[:1], self._heights], axis=0),
-                tf.concat([slopes[:1], slopes], axis=0),
-                tf.concat([[0.0], bends, [0.0]], axis=0),
-            ],
-            axis=-1,
-        )
+        self._lowest = lowest
+        self._slopes = slopes
+        if not isinstance(slopes, (tf.Variable, tfp.util.DeferredTensor)):
+            self._slopes = tf.convert_to_tensor(slopes)
+            _check_slopes(tf.get_static_value(self._slopes))
+        if self._knots[0] != 0 or self._knots[-1] != cells or np.any(np.diff(self._knots) < 1):
+            raise ValueError(f"`knots` must rise from 0 to {cells}, the `cells`, received {knots}.")
         super().__init__(forward_min_event_ndims=3, parameters=parameters, name=name)
 
     @classmethod
@@ -70,20 +66,37 @@ class ToneCurve(tfb.Bijector):
         return {}
 
     def _forward(self, x):
-        y0, t, *_ = once_per_pair(self, "forward", x, lambda: self._place_of_x(x))
+        y0, t, *_ = renewed(self, "forward", x, self._place_of_x(x))
         return y0 + t
 
     def _inverse(self, y):
-        _, t, x0, slope, bend = once_per_pair(self, "inverse", y, lambda: self._place_of_y(y))
+        _, t, x0, slope, bend = renewed(self, "inverse", y, self._place_of_y(y))
         return x0 + t * (slope + 0.5 * bend * t)
 
     def _forward_log_det_jacobian(self, x):
-        _, t, _, slope, bend = once_per_pair(self, "forward", x, lambda: self._place_of_x(x))
+        _, t, _, slope, bend = kept(self, "forward", x, lambda: self._place_of_x(x))
         return -tf.reduce_sum(tf.math.log(slope + bend * t), axis=[-3, -2, -1])
+
+    def _curve(self):
+        """(pieces, heights): x at the knots, and y0, x0, d, c of each piece, tails included."""
+        slopes = tf.convert_to_tensor(self._slopes)
+        y = (self._knots / self._cells).astype(slopes.dtype.as_numpy_dtype)
+        widths = np.diff(y)
+        rises = widths * (slopes[1:] + slopes[:-1]) / 2
+        bends = (slopes[1:] - slopes[:-1]) / widths
+        heights = self._lowest + tf.concat([[0.0], tf.cumsum(rises)], axis=0)
+        columns = [
+            tf.concat([y[:1], y], axis=0),
+            tf.concat([heights[:1], heights], axis=0),
+            tf.concat([slopes[:1], slopes], axis=0),
+            tf.concat([[0.0], bends, [0.0]], axis=0),
+        ]
+        return tf.stack(columns, axis=-1), heights
 
     def _place_of_x(self, x):
         """(y0, t, x0, d, c) of each entry."""
-        y0, x0, slope, bend = _look_up(self._pieces, knots_up_to(self._heights, x))
+        table, heights = self._curve()
+        y0, x0, slope, bend = _look_up(table, knots_up_to(heights, x))
         rise = x - x0
         t = 2 * rise / (slope + tf.sqrt(slope**2 + 2 * bend * rise))
         return y0, t, x0, slope, bend
@@ -92,8 +105,14 @@ class ToneCurve(tfb.Bijector):
         """(y0, t, x0, d, c) of each entry."""
         pieces = np.searchsorted(self._knots, np.arange(-1, self._cells + 1), side="right")
         cell = tf.clip_by_value(tf.cast(y * self._cells + 1, tf.int32), 0, self._cells + 1)
-        y0, x0, slope, bend = _look_up(self._pieces, _lines(pieces.astype(np.int32), cell))
+        table, _ = self._curve()
+        y0, x0, slope, bend = _look_up(table, _lines(pieces.astype(np.int32), cell))
         return y0, y - y0, x0, slope, bend
+
+
+def _check_slopes(slopes):
+    if slopes is not None and not np.all(slopes > 0):
+        raise ValueError(f"`slopes` must be above 0, received {slopes}.")
 
 
 def knots_up_to(knots, values):

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
 import tensorflow as tf
 
-__all__ = ["check_images", "check_labels"]
+__all__ = [
+    "check_images",
+    "check_labels",
+    "check_latents",
+    "check_sample_shape",
+    "check_temperature",
+]
 
 
 def check_images(images, image_shape: tuple[int, int, int], *, levels: int) -> tf.Tensor:
@@ -47,11 +54,11 @@ def check_labels(labels, known: Sequence[int]) -> tf.Tensor | None:
     """The labels as a tensor, or an error that says what was expected and what was received.
 
     Args:
-      labels: integers [n], or None.
+      labels: integers [...], or None.
       known: the labels that a flow knows; none if it is not class-conditional.
 
     Returns:
-      int32 tensor [n], or None if there is nothing to know.
+      int32 tensor [...], or None if there is nothing to know.
 
     Raises:
       ValueError: labels that are missing, not asked for, or not known (`tf.errors.InvalidArgumentError` if
@@ -65,9 +72,7 @@ def check_labels(labels, known: Sequence[int]) -> tf.Tensor | None:
     if labels is None:
         raise ValueError(f"this flow is class-conditional: {expected}, received none.")
     labels = tf.cast(tf.convert_to_tensor(labels), tf.int32)
-    if labels.shape.rank != 1:
-        raise ValueError(f"`labels` must have the shape [n], received {labels.shape.as_list()}.")
-    are_known = tf.reduce_any(tf.equal(labels[:, tf.newaxis], list(known)), axis=-1)
+    are_known = tf.reduce_any(tf.equal(labels[..., tf.newaxis], list(known)), axis=-1)
     if tf.executing_eagerly():
         if not np.all(are_known):
             raise ValueError(f"{expected}, received {labels.numpy()[~are_known.numpy()][0]}.")
@@ -90,3 +95,60 @@ def _check_values(images: tf.Tensor, levels: int) -> tf.Tensor:
         if low < 0 or high >= levels:
             raise ValueError(f"{expected}, received values from {low} to {high}.")
     return images
+
+
+def check_latents(latents, image_shape: tuple[int, int, int]) -> tf.Tensor:
+    """The latents as a float32 tensor [..., height, width, channels].
+
+    Raises:
+      ValueError: another shape.
+    """
+    latents = tf.convert_to_tensor(latents, tf.float32)
+    if tuple(latents.shape[-3:]) != tuple(image_shape):
+        raise ValueError(
+            f"`latents` must have the shape [..., {', '.join(map(str, image_shape))}], "
+            f"received {latents.shape.as_list()}."
+        )
+    return latents
+
+
+def check_sample_shape(n) -> tf.Tensor:
+    """How many images are drawn, as an int32 tensor [axes]: [n] for a number, or the shape that was asked for.
+
+    Raises:
+      ValueError: not integers, or one below 1 (`tf.errors.InvalidArgumentError` if that shows when a
+        `tf.function` runs).
+    """
+    shape = tf.convert_to_tensor(n)
+    if not shape.dtype.is_integer or shape.shape.rank not in (0, 1):
+        raise ValueError(f"`n` must be an integer or a shape of integers, received {n!r}.")
+    shape = tf.reshape(tf.cast(shape, tf.int32), [-1])
+    known = tf.get_static_value(shape)
+    if known is None:
+        check = tf.debugging.assert_positive(shape, "`n` must be at least 1.")
+        with tf.control_dependencies([check]):
+            return tf.identity(shape)
+    if np.any(known < 1):
+        raise ValueError(f"`n` must be at least 1, received {n}.")
+    return shape
+
+
+def check_temperature(temperature) -> tf.Tensor:
+    """The temperature as a float32 scalar.
+
+    Raises:
+      ValueError: not a number above 0 (`tf.errors.InvalidArgumentError` if that shows when a `tf.function`
+        runs).
+    """
+    tensor = tf.cast(tf.convert_to_tensor(temperature), tf.float32)
+    expected = "`temperature` must be above 0"
+    if tensor.shape.rank != 0:
+        raise ValueError(f"{expected}, a single number, received {temperature}.")
+    known = tf.get_static_value(tensor)
+    if known is None:
+        good = (tensor > 0) & tf.math.is_finite(tensor)
+        with tf.control_dependencies([tf.debugging.Assert(good, [expected, tensor])]):
+            return tf.identity(tensor)
+    if not (known > 0 and math.isfinite(known)):
+        raise ValueError(f"{expected}, received {temperature}.")
+    return tensor

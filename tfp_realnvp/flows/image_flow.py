@@ -3,52 +3,63 @@
 from __future__ import annotations
 
 import abc
+import functools
+import inspect
 import math
-from collections.abc import Sequence
+import random
+import warnings
+from collections.abc import Callable, Sequence
 
-import keras
 import tensorflow as tf
 from tensorflow_probability import bijectors as tfb
 from tensorflow_probability import distributions as tfd
 
+from tfp_realnvp.bijectors import UpToDate
 from tfp_realnvp.compute.random_numbers import ALGORITHM, normal_rows, to_seed, uniform_rows
-from tfp_realnvp.compute.sharding import in_shards, row_by_row
+from tfp_realnvp.compute.sharding import in_shards, shards
+from tfp_realnvp.compute.traces import Traces
 from tfp_realnvp.flows import pixels
-from tfp_realnvp.flows.checks import check_images, check_labels
+from tfp_realnvp.flows.checks import (
+    check_images,
+    check_labels,
+    check_latents,
+    check_sample_shape,
+    check_temperature,
+)
+from tfp_realnvp.flows.density_model import DensityModel
 from tfp_realnvp.layers import Normalization, VariationalDequantization
 
 __all__ = ["ImageFlow"]
 
-ADAPT_IMAGES = 1_000
 DEQUANTIZATIONS = ("uniform", "variational")
 
 
-class ImageFlow(keras.Model, abc.ABC):
+class ImageFlow(DensityModel, abc.ABC):
     """A normalizing flow over images: one bijection between latents and images, and its density.
 
     `log p(image) = log p_base(latent) + log |det d latent / d image|`, with `latent = encode(image)`.
 
-    A subclass makes its Keras layers in `__init__`, builds them there, and lists its bijectors in
-    `make_bijectors`; everything else is here. It is a Keras model: `compile` with any optimizer, then
-    `fit(images)` with images alone, as an integer array or a `tf.data.Dataset` of batches. The loss is
-    the negative log-probability in nats per dimension, the metric is `bits_per_dim`; Keras's callbacks want
-    to be told that less is better: `monitor="val_bits_per_dim", mode="min"`.
+    A subclass makes its Keras layers in `__init__`, its conditioners in the list `conditioners`, and lists its
+    bijectors in `make_bijectors`; everything else is here. It is a Keras model: `compile` with any optimizer,
+    then `fit(images)`, see `DensityModel`. The loss is the negative log-probability in nats per dimension, the
+    metric is `bits_per_dim`; Keras's callbacks must be told that less is better:
+    `monitor="val_bits_per_dim", mode="min"`.
 
     Between the image and the subclass's bijectors stands `Normalization`: tone curve and ActNorm.
     It takes its start from images: `adapt`, called by the first `fit`.
 
     A flow with `labels` is class-conditional: one distribution for each label. It is trained by
-    `fit({"images": images, "labels": labels})`, its methods take labels, and it recognizes labels by
-    Bayes' rule (`classify`).
+    `fit(images, labels)`, its methods take labels, and it recognizes labels by Bayes' rule (`classify`).
 
     Args:
       image_shape: (height, width, channels).
       levels: number of grey levels, 2 to 256; images are integers in [0, levels).
       labels: those of a class-conditional flow, integers; none for a flow of images alone.
       dequantization: "uniform", or "variational" for learned noise, see `VariationalDequantization`.
-      seed: of the initial weights and of the dequantization noise in training.
+      seed: of the initial weights and of the dequantization noise in training. None draws one, the same one
+        after the same `keras.utils.set_random_seed`.
       **kwargs: those of `keras.Model`: `name`, and `dtype`, the policy of the conditioners'
-        matrix products ("float32" or "mixed_bfloat16"; everything else is float32).
+        matrix products ("float32", "mixed_bfloat16" or "mixed_float16"; everything else is float32).
 
     Raises:
       ValueError: an argument outside its range.
@@ -64,10 +75,10 @@ class ImageFlow(keras.Model, abc.ABC):
         levels: int = 256,
         labels: Sequence[int] = (),
         dequantization: str = "uniform",
-        seed: int = 0,
+        seed: int | None = None,
         **kwargs,
     ):
-        super().__init__(autocast=False, **kwargs)
+        super().__init__(**kwargs)
         if len(image_shape) != 3 or min(image_shape) < 1:
             raise ValueError(
                 f"`image_shape` must be (height, width, channels), received {image_shape}."
@@ -86,27 +97,48 @@ class ImageFlow(keras.Model, abc.ABC):
         self.levels = levels
         self.labels = tuple(int(label) for label in labels)
         self.dequantization = dequantization
-        self.seed = seed
+        # as Keras draws the seeds of its own layers
+        self.seed = random.randrange(2**31) if seed is None else seed
         self.normalization = Normalization(self.image_shape, levels=levels, dtype="float32")
         self.dequantizer = None
         if dequantization == "variational":
             self.dequantizer = VariationalDequantization(
-                self.image_shape, levels=levels, seed=seed, dtype=self.dtype_policy
+                self.image_shape, levels=levels, seed=self.seed, dtype=self.dtype_policy
             )
         # a weight, because Keras does not save the state of a SeedGenerator with the weights
         self.noise_count = self.add_weight(
             shape=(), initializer="zeros", dtype="int32", trainable=False, name="noise_count"
         )
-        self.bits_per_dim_tracker = keras.metrics.Mean(name="bits_per_dim")
+        self._traces = Traces()
+
+    def __init_subclass__(cls, **kwargs):
+        super().__init_subclass__(**kwargs)
+        cls._takes_conditioners = "conditioners" in inspect.signature(cls.make_bijectors).parameters
+        if not cls._takes_conditioners:
+            warnings.warn(
+                f"`{cls.__name__}.make_bijectors(context)` should be `make_bijectors(context, conditioners)` and "
+                "chain these conditioners, not `self.conditioners`. The old form goes with version 0.6.",
+                FutureWarning,
+                stacklevel=2,
+            )
 
     @abc.abstractmethod
-    def make_bijectors(self, context: tf.Tensor | None) -> list[tfb.Bijector]:
+    def make_bijectors(
+        self, context: tf.Tensor | None, conditioners: Sequence[Callable]
+    ) -> list[tfb.Bijector]:
         """The bijectors between latents and normalized images, the one next to the image first.
 
         Args:
           context: float32 [n, number of labels], 1 for an image's label and 0 elsewhere; None in a flow
             without labels. For the conditioners.
+          conditioners: what to call for each of `self.conditioners`: the layer itself, or a function that does
+            the same with kernels that were read before.
         """
+
+    @property
+    def adapted(self) -> bool:
+        """Whether the normalization was set from images."""
+        return bool(self.normalization.adapted.numpy())
 
     @property
     def dimensions(self) -> int:
@@ -122,31 +154,58 @@ class ImageFlow(keras.Model, abc.ABC):
     def distribution(self) -> tfd.TransformedDistribution:
         """The density over images scaled to the unit cube, as a TFP distribution.
 
-        Its event shape is the image shape. A new object at each access: TFP remembers results in eager
-        mode, also those of older weights, so do not keep one while the model trains.
+        Its event shape is the image shape. It reads the weights when it is used, so it may be kept while the
+        model trains.
         """
         return self.distribution_given(None)
 
     def bijector_given(self, labels) -> tfb.Bijector:
         """The bijection for images of these labels, int [n], or None in a flow without labels."""
-        bijectors = self.make_bijectors(self._context(labels))
-        return tfb.Chain([*self.normalization.bijectors, *bijectors])
+        return UpToDate(self._bijector(self._conditioners, self._check_labels_of_batch(labels)))
 
     def distribution_given(self, labels) -> tfd.TransformedDistribution:
-        """The density of images of these labels, int [n], or None in a flow without labels."""
-        base = tfd.Independent(tfd.Normal(tf.zeros(self.image_shape), 1.0), 3)
+        """The density of images of these labels: a batch of n distributions.
+
+        Args:
+          labels: int [n]; None in a flow without labels, for a single distribution.
+
+        Returns:
+          Distribution of batch shape [n], or [], whose event shape is the image shape.
+
+        Raises:
+          ValueError: labels that are not known, not given, or not wanted.
+        """
+        labels = self._check_labels_of_batch(labels)
+        batch = [] if labels is None else tf.shape(labels)
+        base = _standard_normal(
+            tf.concat([batch, self.image_shape], axis=0) if batch else self.image_shape
+        )
         return tfd.TransformedDistribution(base, self.bijector_given(labels), name=self.name)
 
-    # What users ask for. Each takes what it is given in one go: for many images, go in batches.
+    @property
+    def _conditioners(self) -> Sequence[Callable]:
+        return getattr(self, "conditioners", ())
+
+    def _bijector(self, conditioners, labels) -> tfb.Bijector:
+        context = None
+        if labels is not None:
+            context = tf.cast(tf.equal(labels[:, tf.newaxis], self.labels), tf.float32)
+        if self._takes_conditioners:
+            bijectors = self.make_bijectors(context, conditioners)
+        else:
+            bijectors = self.make_bijectors(context)  # type: ignore[call-arg]
+        return tfb.Chain([*self.normalization.bijectors, *bijectors])
+
+    # What users ask for. Each computes all that it is given at once: give many images in batches.
 
     def log_prob(self, images, labels=None, *, seed: int = 0) -> tf.Tensor:
         """Log-probability of images, in nats per image, comparable between models and with papers.
 
-        It includes dequantization (one draw of noise, see `pixels.log_prob`), all
+        It includes dequantization (one draw of noise, see `flows.pixels.log_prob`), all
         log-determinants and `-D log(levels)`. An image's score depends on the image and the seed alone.
 
         Args:
-          images: integers in [0, levels), [n, height, width, channels].
+          images: integers in [0, levels), [n, height, width, channels]; any number of batch axes, or none.
           labels: int [n], for `log p(image | label)`. None means `log p(image)`; in a class-conditional
             flow with equal shares of all labels.
           seed: int, or int32 [2], of the dequantization noise.
@@ -158,10 +217,11 @@ class ImageFlow(keras.Model, abc.ABC):
           TypeError: the images are not integers.
           ValueError: their shape or values do not fit the model; labels that it does not know.
         """
-        images, seed = self._check_images(images), to_seed(seed)
         if self.labels and labels is None:
-            return self._marginal(self._log_prob_given_each(images, seed=seed))
-        return self._log_prob(images, self._check_labels(labels), seed=seed)
+            log_probs = self.log_prob_given_each(images, seed=seed)
+            return tf.reduce_logsumexp(log_probs, axis=-1) - math.log(len(self.labels))
+        images, labels, restore = self._rows(self._check_images(images), self._check_labels(labels))
+        return restore(self._by_rows(self._log_prob, images, labels, seed=to_seed(seed)))
 
     def bits_per_dim(self, images, labels=None, *, seed: int = 0) -> tf.Tensor:
         """`-log_prob / (D log 2)` of each image, float32 [n]; arguments and errors are those of `log_prob`."""
@@ -182,8 +242,8 @@ class ImageFlow(keras.Model, abc.ABC):
         """
         if not self.labels:
             raise ValueError("this flow knows no labels: train a class-conditional one.")
-        images, seed = self._check_images(images), to_seed(seed)
-        return self._log_prob_given_each(images, seed=seed)
+        images, _, restore = self._rows(self._check_images(images))
+        return restore(self._by_rows(self._log_prob_given_each, images, seed=to_seed(seed)))
 
     def classify(self, images, *, seed: int = 0) -> tf.Tensor:
         """The likeliest label of each image by Bayes' rule, all labels being equally likely before.
@@ -197,36 +257,49 @@ class ImageFlow(keras.Model, abc.ABC):
         return tf.gather(tf.constant(self.labels, tf.int32), best)
 
     def sample(
-        self, n: int, labels=None, *, temperature: float = 1.0, seed: int | None = None
+        self, n, labels=None, *, temperature: float | tf.Tensor = 1.0, seed: int | None = None
     ) -> tf.Tensor:
         """Draw new images.
 
         Args:
-          n: how many, at least 1.
-          labels: in a class-conditional flow, the label of all of them, or int [n]; None draws them.
+          n: how many, at least 1: an integer or integer tensor; or a shape such as (2, 3).
+          labels: in a class-conditional flow, the label of all of them, or int [n] (or of that shape); None
+            draws them.
           temperature: scale of the latents, above 0; below 1 gives more typical, less varied images.
-          seed: int, or int32 [2]; the same seed gives the same images. None draws one.
+          seed: int, or int32 [2]; the same seed gives the same images. None draws one, the same one after the
+            same `keras.utils.set_random_seed`.
 
         Returns:
-          uint8 tensor [n, height, width, channels].
+          uint8 tensor [n, height, width, channels], or with the axes of the shape instead of n.
 
         Raises:
           ValueError: a count below 1, a temperature that is not above 0, or labels that are not known.
         """
-        if n < 1:
-            raise ValueError(f"`n` must be at least 1, received {n}.")
-        if not (temperature > 0 and math.isfinite(temperature)):
-            raise ValueError(f"`temperature` must be above 0, received {temperature}.")
-        seed = to_seed(seed)
+        shape, temperature, seed = (
+            check_sample_shape(n),
+            check_temperature(temperature),
+            to_seed(seed),
+        )
+        count = tf.reduce_prod(shape)
         if self.labels and labels is None:
             drawn = tf.random.stateless_uniform(
-                [n], seed + 1, 0, len(self.labels), tf.int32, alg=ALGORITHM
+                [count], seed + 1, 0, len(self.labels), tf.int32, alg=ALGORITHM
             )
             labels = tf.gather(tf.constant(self.labels, tf.int32), drawn)
-        elif self.labels:
-            labels = tf.broadcast_to(tf.convert_to_tensor(labels, tf.int32), [n])
+        elif labels is not None:
+            labels = tf.broadcast_to(tf.cast(tf.convert_to_tensor(labels), tf.int32), shape)
+            labels = tf.reshape(labels, [-1])
         labels = self._check_labels(labels)
-        return self._sample(tf.constant(n), labels, tf.constant(temperature, tf.float32), seed)
+        if tf.executing_eagerly():
+            draw = self._compiled(self._sample_in_shards)
+            images = draw(count, labels, temperature, seed)
+        else:
+            latents = self.draw_latents(count, temperature, seed)
+            images = self._decode(self._conditioners, latents, labels)
+        if shape.shape == [1]:
+            known = tf.get_static_value(shape)
+            return tf.ensure_shape(images, [None if known is None else known[0], *self.image_shape])
+        return tf.reshape(images, tf.concat([shape, self.image_shape], axis=0))
 
     def encode(self, images, labels=None, *, seed: int | None = None) -> tf.Tensor:
         """Images to latents.
@@ -243,9 +316,9 @@ class ImageFlow(keras.Model, abc.ABC):
         Raises:
           TypeError, ValueError: as `log_prob`.
         """
-        images, labels = self._check_images(images), self._check_labels(labels)
+        images, labels, restore = self._rows(self._check_images(images), self._check_labels(labels))
         seed = None if seed is None else to_seed(seed)
-        return self._encode(images, labels, seed=seed)
+        return restore(self._by_rows(self._encode, images, labels, seed=seed))
 
     def decode(self, latents, labels=None) -> tf.Tensor:
         """Latents to images.
@@ -260,13 +333,9 @@ class ImageFlow(keras.Model, abc.ABC):
         Raises:
           ValueError: another shape, or labels that are not known.
         """
-        latents = tf.convert_to_tensor(latents, tf.float32)
-        if tuple(latents.shape[-3:]) != self.image_shape:
-            raise ValueError(
-                f"`latents` must have the shape [..., {', '.join(map(str, self.image_shape))}], "
-                f"received {latents.shape.as_list()}."
-            )
-        return self._decode(latents, self._check_labels(labels))
+        latents = check_latents(latents, self.image_shape)
+        latents, labels, restore = self._rows(latents, self._check_labels(labels))
+        return restore(self._by_rows(self._decode, latents, labels))
 
     def draw_latents(self, n, temperature, seed, *, first=0) -> tf.Tensor:
         """The latents of new images: independent normals, whose standard deviation is the temperature.
@@ -307,86 +376,112 @@ class ImageFlow(keras.Model, abc.ABC):
     def _check_labels(self, labels) -> tf.Tensor | None:
         return check_labels(labels, self.labels)
 
-    def _context(self, labels) -> tf.Tensor | None:
+    def _check_labels_of_batch(self, labels) -> tf.Tensor | None:
         labels = self._check_labels(labels)
-        if labels is None:
-            return None
-        return tf.cast(tf.equal(labels[:, tf.newaxis], self.labels), tf.float32)
+        if labels is not None and labels.shape.rank != 1:
+            raise ValueError(
+                f"`labels` must have the shape [n], received {labels.shape.as_list()}."
+            )
+        return labels
 
-    def _marginal(self, log_probs: tf.Tensor) -> tf.Tensor:
-        return tf.reduce_logsumexp(log_probs, axis=-1) - math.log(len(self.labels))
+    def _rows(self, images, labels=None):
+        """(images with one batch axis, labels likewise, a function that gives results all the axes back)."""
+        batch = images.shape[:-3]
+        if labels is not None:
+            if not labels.shape.is_compatible_with(batch):
+                raise ValueError(
+                    f"`labels` must have the shape {batch.as_list()} of the images' batch, received "
+                    f"{labels.shape.as_list()}."
+                )
+            labels = tf.reshape(labels, [-1])
+        if batch.rank == 1:
+            return images, labels, lambda result: result
 
-    @row_by_row
-    def _log_prob(self, images, labels, *, seed):
-        return self._score(images, labels, pixels.image_noise(images, seed))
+        def restore(result):
+            return tf.reshape(result, tf.concat([axes, tf.shape(result)[1:]], axis=0))
 
-    def _score(self, images, labels, noise):
+        axes = tf.shape(images)[:-3]
+        return tf.reshape(images, [-1, *self.image_shape]), labels, restore
+
+    def _by_rows(self, method, images, *columns, **others):
+        """`method(conditioners, images, ...)`, which treats each row by itself.
+
+        Called from Python, it is compiled, and computed in shards. Within a graph of the caller's it becomes
+        a part of that graph as it stands: a SavedModel must not depend on the machine that wrote it.
+        """
+        if not tf.executing_eagerly():
+            return method(self._conditioners, images, *columns, **others)
+
+        def sharded(images, *columns, **others):
+            function = functools.partial(method, **others)
+            return self._in_shards(function, tf.shape(images)[0], images, *columns)
+
+        return self._compiled(sharded, method.__name__)(images, *columns, **others)
+
+    def _compiled(self, function, name=None):
+        variables = list(self.variables)
+        for (
+            conditioner
+        ) in self._conditioners:  # Keras does not notice one that is put into the list later
+            variables += getattr(conditioner, "variables", ())
+        return self._traces.get(name or function.__name__, function, variables)
+
+    def _in_shards(self, function, rows, *columns):
+        """`function(conditioners, *columns)` in shards, with kernels that are read once for all of them."""
+        conditioners = self._conditioners
+        if shards() > 1:
+            conditioners = [
+                functools.partial(conditioner, kernels=conditioner.read_kernels())
+                if hasattr(conditioner, "read_kernels")
+                else conditioner
+                for conditioner in conditioners
+            ]
+        return in_shards(functools.partial(function, conditioners), rows, *columns)
+
+    def _log_prob(self, conditioners, images, labels, *, seed):
+        return self._score(conditioners, images, labels, pixels.image_noise(images, seed))
+
+    def _score(self, conditioners, images, labels, noise):
+        base = _standard_normal(self.image_shape)
         return pixels.log_prob(
-            self.distribution_given(labels),
+            tfd.TransformedDistribution(base, self._bijector(conditioners, labels)),
             images,
             levels=self.levels,
             noise=noise,
             dequantizer=self.dequantizer,
         )
 
-    @row_by_row
-    def _log_prob_given_each(self, images, *, seed):
+    def _log_prob_given_each(self, conditioners, images, *, seed):
         def given(label):
-            return self._log_prob(images, tf.fill([tf.shape(images)[0]], label), seed=seed)
+            labels = tf.fill([tf.shape(images)[0]], label)
+            return self._log_prob(conditioners, images, labels, seed=seed)
 
         rows = tf.map_fn(given, tf.constant(self.labels), fn_output_signature=tf.float32)
         return tf.transpose(rows)
 
-    @row_by_row
-    def _encode(self, images, labels, *, seed):
+    def _encode(self, conditioners, images, labels, *, seed):
         noise = 0.5 if seed is None else pixels.image_noise(images, seed)
         if self.dequantizer is not None:
             noise, _ = self.dequantizer(images, tf.broadcast_to(noise, tf.shape(images)))
         points = pixels.dequantize(images, noise, levels=self.levels)
-        return self.bijector_given(labels).inverse(points)
+        return self._bijector(conditioners, labels).inverse(points)
 
-    @row_by_row
-    def _decode(self, latents, labels):
-        points = self.bijector_given(labels).forward(latents)
+    def _decode(self, conditioners, latents, labels):
+        points = self._bijector(conditioners, labels).forward(latents)
         return pixels.quantize(points, levels=self.levels)
 
-    @tf.function(reduce_retracing=True)
-    def _sample(self, n, labels, temperature, seed):
+    def _sample_in_shards(self, count, labels, temperature, seed):
         def latents(start, end):
             return self.draw_latents(end - start, temperature, seed, first=start)
 
-        return in_shards(self._decode, n, latents, labels)
+        return self._in_shards(self._decode, count, latents, labels)
 
-    # What Keras asks for.
+    # What training needs.
 
-    def adapt(self, images) -> None:
-        """Set the normalization from images, see `Normalization.adapt`.
-
-        Args:
-          images: integers in [0, levels), [n, height, width, channels], or whatever `fit` takes;
-            the first 1,000 are used.
-        """
-        if isinstance(images, tf.data.Dataset):
-            batches, count = [], 0
-            for batch in images:
-                batches.append(self._split(batch)[0])
-                count += len(batches[-1])
-                if count >= ADAPT_IMAGES:
-                    break
-            images = tf.concat(batches, axis=0)
-        images = self._check_images(self._split(images)[0][:ADAPT_IMAGES])
+    def _adapt(self, images) -> None:
+        images = self._check_images(images)
         noise = pixels.image_noise(images, to_seed(self.seed))
         self.normalization.adapt(pixels.dequantize(images, noise, levels=self.levels))
-
-    def fit(self, x=None, *args, **kwargs):
-        """`keras.Model.fit` with images alone; the first call adapts the normalization to them."""
-        if not self.normalization.adapted.numpy():
-            self.adapt(x)
-        if getattr(self, "optimizer", None):
-            # else the first step makes the optimizer's variables, and TensorFlow traces it twice
-            with self.distribute_strategy.scope():
-                self.optimizer.build(self.trainable_variables)
-        return super().fit(x, *args, **kwargs)
 
     def call(self, inputs, training=False):
         """Log-probability of each image, nats [n]; in training, with new noise in every call.
@@ -396,41 +491,21 @@ class ImageFlow(keras.Model, abc.ABC):
           training: whether Keras trains.
         """
         images, labels = self._split(inputs)
-        images = self._check_images(images)
+        images, labels = self._check_images(images), self._check_labels(labels)
         noise = None
         if training:
             seed = tf.stack([to_seed(self.seed)[0], self._next_noise()])
             noise = uniform_rows(self.image_shape, seed)
-        return in_shards(self._score, tf.shape(images)[0], images, labels, noise)
+        return self._in_shards(self._score, tf.shape(images)[0], images, labels, noise)
 
     def _next_noise(self) -> tf.Tensor:
         """A number for each training step, and within a step for each device."""
         devices = tf.distribute.get_strategy().num_replicas_in_sync
-        device = tf.distribute.get_replica_context().replica_id_in_sync_group
+        replica = tf.distribute.get_replica_context()  # none outside of a replica's own function
+        device = 0 if replica is None else replica.replica_id_in_sync_group
         number = self.noise_count.value * devices + device
         self.noise_count.assign_add(1)
         return number
-
-    def _split(self, inputs):
-        """(images, labels) of what `fit` was given."""
-        if isinstance(inputs, dict):
-            return inputs["images"], inputs["labels"]
-        return inputs, None
-
-    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
-        """Negative log-probability in nats per dimension; `y_pred` is what `call` returned."""
-        losses = -y_pred / self.dimensions
-        if sample_weight is not None:
-            losses *= tf.cast(sample_weight, losses.dtype)
-        # Keras sums the gradients of all devices
-        return tf.reduce_mean(losses) / tf.distribute.get_strategy().num_replicas_in_sync
-
-    def compute_metrics(self, x, y, y_pred, sample_weight=None):
-        """`bits_per_dim` beside the loss."""
-        self.bits_per_dim_tracker.update_state(
-            pixels.bits_per_dim(y_pred, self.image_shape), sample_weight
-        )
-        return self.get_metrics_result()
 
     def get_config(self):
         """The constructor's arguments."""
@@ -442,3 +517,7 @@ class ImageFlow(keras.Model, abc.ABC):
             "dequantization": self.dequantization,
             "seed": self.seed,
         }
+
+
+def _standard_normal(shape) -> tfd.Distribution:
+    return tfd.Independent(tfd.Normal(tf.zeros(shape), 1.0), 3)

@@ -90,19 +90,19 @@ class MultiscaleRealNVP(ImageFlow):
                 self.conditioners.append(conditioner)
         self.built = True
 
-    def make_bijectors(self, context) -> list[tfb.Bijector]:
+    def make_bijectors(self, context, conditioners) -> list[tfb.Bijector]:
         """The first scale, which holds the others."""
-        return self._scale(0, self.image_shape[-1], context)
+        return self._scale(0, self.image_shape[-1], context, conditioners)
 
-    def _scale(self, scale: int, channels: int, context) -> list[tfb.Bijector]:
+    def _scale(self, scale: int, channels: int, context, conditioners) -> list[tfb.Bijector]:
         """The bijectors of a scale on images of so many channels, the one next to the image first."""
         if scale == self.scales:
             return []
         half = 2 * channels
         first = scale * self.couplings
-        conditioners = self.conditioners[first : first + self.couplings]
-        couplings = Couplings(conditioners, split=half, event_ndims=3, context=context)
-        rest = self._scale(scale + 1, half, context)
+        of_scale = conditioners[first : first + self.couplings]
+        couplings = Couplings(of_scale, split=half, event_ndims=3, context=context)
+        rest = self._scale(scale + 1, half, context, conditioners)
         inner = [Partial(tfb.Chain(rest), channels=half)] if rest else []
         return [tfb.Invert(Squeeze()), couplings, *inner, Squeeze()]
 

@@ -83,10 +83,10 @@ class RealNVP(ImageFlow):
             self.conditioners.append(conditioner)
         self.built = True
 
-    def make_bijectors(self, context) -> list[tfb.Bijector]:
+    def make_bijectors(self, context, conditioners) -> list[tfb.Bijector]:
         """To the order of the checkerboard, the couplings, and back to the image shape."""
         reorder = Reorder(self.image_shape, self.order)
-        couplings = Couplings(self.conditioners, split=self.split, context=context)
+        couplings = Couplings(conditioners, split=self.split, context=context)
         return [tfb.Invert(reorder), couplings, reorder]
 
     def get_config(self):

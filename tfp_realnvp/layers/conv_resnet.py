@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import keras
 
-from tfp_realnvp.layers.shift_and_log_scale import Conv2D, Dense, ShiftAndLogScale
+from tfp_realnvp.layers.shift_and_log_scale import Conv2D, Dense, ShiftAndLogScale, read_kernel
 
 __all__ = ["ConvResNet"]
 
@@ -30,6 +30,7 @@ class ConvResNet(keras.layers.Layer):
     Call arguments:
       kept: float tensor [n, height, width, number of kept channels].
       context: float tensor [n, context], what else is known of each event; None if its size is 0.
+      kernels: those of `read_kernels`, for several calls with the same weights; None reads them now.
 
     Returns:
       (shift, log_scale), each [n, height, width, size].
@@ -100,18 +101,30 @@ class ConvResNet(keras.layers.Layer):
             layer.build(features_shape)
         super().build(kept_shape)
 
-    def call(self, kept, context=None):
+    def read_kernels(self) -> list:
+        """The kernels of its layers as tensors; see `DenseConditioner.read_kernels`."""
+        return [
+            read_kernel(layer) for layer in (self.first, *self.residuals, self.output_layer.dense)
+        ]
+
+    def call(self, kept, context=None, kernels=None):
         """(shift, log_scale); see the class."""
-        features = self.first(kept)
+        first, *residual, last = kernels or [None] * (2 * self.blocks + 2)
+        features = self.first(kept, kernel=first)
         if self.context:
             features += self.context_layer(context)[:, None, None, :]
-        for first, second in zip(self.residuals[::2], self.residuals[1::2], strict=True):
-            values = second(self.activation(first(self.activation(features))))
+        for block in range(0, 2 * self.blocks, 2):
+            values = self.residuals[block](self.activation(features), kernel=residual[block])
+            values = self.residuals[block + 1](self.activation(values), kernel=residual[block + 1])
             if self.gated:
                 values, gate = keras.ops.split(values, 2, axis=-1)
                 values *= keras.ops.sigmoid(gate)
             features += values
-        return self.output_layer(self.activation(features))
+        return self.output_layer(self.activation(features), kernel=last)
+
+    def compute_output_shape(self, kept_shape):
+        """Those of shift and log_scale."""
+        return ((*kept_shape[:-1], self.size),) * 2
 
     def get_config(self):
         """The constructor's arguments."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import keras
 
-from tfp_realnvp.layers.shift_and_log_scale import Dense, ShiftAndLogScale
+from tfp_realnvp.layers.shift_and_log_scale import Dense, ShiftAndLogScale, read_kernel
 
 __all__ = ["DenseConditioner"]
 
@@ -25,6 +25,7 @@ class DenseConditioner(keras.layers.Layer):
     Call arguments:
       kept: float tensor [n, number of kept entries].
       context: float tensor [n, context], what else is known of each event; None if its size is 0.
+      kernels: those of `read_kernels`, for several calls with the same weights; None reads them now.
 
     Returns:
       (shift, log_scale), each [n, size].
@@ -67,12 +68,25 @@ class DenseConditioner(keras.layers.Layer):
             shape = (*kept_shape[:-1], self.width)
         super().build(kept_shape)
 
-    def call(self, kept, context=None):
+    def read_kernels(self) -> list:
+        """The kernels of its layers as tensors, in the dtype of the matrix products.
+
+        If each shard of a batch reads and casts the kernels for itself, a training step in bfloat16 takes
+        about a tenth longer: millions of numbers are cast in each, and so are their gradients.
+        """
+        return [read_kernel(layer) for layer in (*self.hidden, self.output_layer.dense)]
+
+    def call(self, kept, context=None, kernels=None):
         """(shift, log_scale); see the class."""
+        *hidden, last = kernels or [None] * self.depth
         features = keras.ops.concatenate([kept, context], axis=-1) if self.context else kept
-        for layer in self.hidden:
-            features = layer(features)
-        return self.output_layer(features)
+        for layer, kernel in zip(self.hidden, hidden, strict=True):
+            features = layer(features, kernel=kernel)
+        return self.output_layer(features, kernel=last)
+
+    def compute_output_shape(self, kept_shape):
+        """Those of shift and log_scale."""
+        return ((*kept_shape[:-1], self.size),) * 2
 
     def get_config(self):
         """The constructor's arguments."""

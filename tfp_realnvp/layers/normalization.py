@@ -5,6 +5,7 @@ from __future__ import annotations
 import keras
 import numpy as np
 import tensorflow as tf
+import tensorflow_probability as tfp
 from tensorflow_probability import bijectors as tfb
 from tensorflow_probability import distributions as tfd
 
@@ -50,9 +51,9 @@ class Normalization(keras.layers.Layer):
         # the middle of the new curve is 0
         widths = np.diff(self._knots) / (CELLS * levels)
         self._lowest = -np.sum(widths * (self._first_slopes[1:] + self._first_slopes[:-1])) / 4
-        self.build()
+        self.build((None, *self.image_shape))
 
-    def build(self, image_shape=None):
+    def build(self, images_shape):
         """Make the weights."""
         self.log_slopes = self._weight(np.log(self._first_slopes) / PACE, "log_slopes")
         self.center = self._weight(np.zeros(self.image_shape[-1]), "center")
@@ -71,11 +72,13 @@ class Normalization(keras.layers.Layer):
 
     @property
     def bijectors(self) -> list[tfb.Bijector]:
-        """Tone curve and ActNorm, the one next to the image first."""
-        return [self._curve(), ActNorm(self.center, self.log_spread)]
+        """Tone curve and ActNorm, the one next to the image first; they read the weights at each use."""
+        return [self._curve(), ActNorm(self.center.value, self.log_spread.value)]
 
     def _curve(self) -> ToneCurve:
-        slopes = tf.exp(PACE * self.log_slopes)
+        slopes = tfp.util.DeferredTensor(
+            self.log_slopes.value, lambda weight: tf.exp(PACE * weight)
+        )
         return ToneCurve(self._knots, cells=CELLS * self.levels, slopes=slopes, lowest=self._lowest)
 
     def adapt(self, points: tf.Tensor) -> None:
@@ -89,6 +92,10 @@ class Normalization(keras.layers.Layer):
         self.center.assign(center)
         self.log_spread.assign(0.5 * tf.math.log(variance + 1e-6))
         self.adapted.assign(1.0)
+
+    def compute_output_shape(self, images_shape):
+        """The same."""
+        return images_shape
 
     def get_config(self):
         """The constructor's arguments."""

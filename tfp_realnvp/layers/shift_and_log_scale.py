@@ -4,27 +4,41 @@ from __future__ import annotations
 
 import keras
 
-from tfp_realnvp.compute.sharding import kernel_for_all
+__all__ = ["Conv2D", "Dense", "ShiftAndLogScale", "read_kernel"]
 
-__all__ = ["Conv2D", "Dense", "ShiftAndLogScale"]
+
+def read_kernel(layer: keras.layers.Layer):
+    """A layer's kernel as a tensor, in the dtype in which the layer computes."""
+    return keras.ops.cast(keras.ops.convert_to_tensor(layer.kernel), layer.compute_dtype)
 
 
 class Dense(keras.layers.Dense):
-    """Keras's, one kernel for all shards."""
+    """Keras's, which may be given its kernel.
 
-    @property
-    def kernel(self):
-        """See `kernel_for_all`."""
-        return kernel_for_all(super().kernel, self.compute_dtype)
+    Call arguments:
+      inputs: [..., any].
+      kernel: its own kernel, read and cast beforehand, for those who call it several times with the same
+        weights; None reads it now.
+    """
+
+    def call(self, inputs, kernel=None):
+        """See the class."""
+        kernel = self.kernel if kernel is None else kernel
+        outputs = keras.ops.matmul(inputs, kernel)
+        if self.bias is not None:
+            outputs = keras.ops.add(outputs, self.bias)
+        return self.activation(outputs)
 
 
 class Conv2D(keras.layers.Conv2D):
-    """Keras's, one kernel for all shards."""
+    """Keras's, which may be given its kernel; see `Dense`."""
 
-    @property
-    def kernel(self):
-        """See `kernel_for_all`."""
-        return kernel_for_all(super().kernel, self.compute_dtype)
+    def call(self, inputs, kernel=None):
+        """See `Dense`."""
+        outputs = self.convolution_op(inputs, self.kernel if kernel is None else kernel)
+        if self.bias is not None:
+            outputs = keras.ops.add(outputs, self.bias)
+        return self.activation(outputs)
 
 
 @keras.saving.register_keras_serializable(package="tfp_realnvp")
@@ -40,6 +54,7 @@ class ShiftAndLogScale(keras.layers.Layer):
 
     Call arguments:
       features: [..., any].
+      kernel: that of its dense layer, see `Dense`.
 
     Returns:
       (shift, log_scale), each [..., size], in the dtype of the weights: only the matrix product is done
@@ -62,12 +77,10 @@ class ShiftAndLogScale(keras.layers.Layer):
         )
         super().build(features_shape)
 
-    def call(self, features):
+    def call(self, features, kernel=None):
         """(shift, log_scale); see the class."""
-        shift, raw = (
-            keras.ops.cast(half, self.variable_dtype)
-            for half in keras.ops.split(self.dense(features), 2, axis=-1)
-        )
+        halves = keras.ops.split(self.dense(features, kernel=kernel), 2, axis=-1)
+        shift, raw = (keras.ops.cast(half, self.variable_dtype) for half in halves)
         return shift, self.bound * keras.ops.tanh(raw)
 
     def get_config(self):

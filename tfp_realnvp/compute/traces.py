@@ -1,0 +1,38 @@
+"""Compiled functions that notice when the variables they read are replaced."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import tensorflow as tf
+
+__all__ = ["Traces"]
+
+
+class Traces:
+    """The compiled functions of a model.
+
+    A trace of `tf.function` keeps reading the variables that it was made with. If a layer is replaced, or
+    gets more variables (LoRA), the model must be traced again.
+    """
+
+    def __init__(self):
+        self._variables: list = []
+        self._functions: dict[str, Callable] = {}
+
+    def get(self, name: str, function: Callable, variables: Sequence) -> Callable:
+        """The compiled function of this name, traced anew if the variables are others than before.
+
+        Args:
+          name: of the function.
+          function: what it computes.
+          variables: all that it may read.
+        """
+        same = len(variables) == len(self._variables) and all(
+            new is old for new, old in zip(variables, self._variables, strict=True)
+        )
+        if not same:
+            self._variables, self._functions = list(variables), {}
+        if name not in self._functions:
+            self._functions[name] = tf.function(function, reduce_retracing=True)
+        return self._functions[name]

@@ -1,0 +1,226 @@
+"""What Keras asks of a density model: `fit` and its kin, losses, metrics, files."""
+
+from __future__ import annotations
+
+import abc
+import itertools
+from collections.abc import Iterable, Iterator
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from tfp_realnvp.flows import pixels
+from tfp_realnvp.layers.checkpoints import StoresAllWeights
+
+__all__ = ["DensityModel"]
+
+ADAPT_IMAGES = 1_000  # that a new model takes its start from
+
+
+class DensityModel(StoresAllWeights, keras.Model, abc.ABC):
+    """A Keras model that gives the log-probability of images, and is trained to raise it.
+
+    Data are images alone, or images with labels: `fit(images)`, `fit(images, labels)`,
+    `fit({"images": images, "labels": labels})`, data sets, generators and `keras.utils.PyDataset` of batches of
+    either kind. Labels are used by a model with `labels`, and left aside by others.
+
+    The loss is the negative log-probability in nats per dimension, and what `add_loss` and regularizers add.
+
+    A subclass has `image_shape`, `labels`, and `call(inputs, training)` from images, or from
+    `{"images": images, "labels": labels}`, to nats [n].
+    """
+
+    image_shape: tuple[int, int, int]
+    labels: tuple[int, ...]
+
+    def __init__(self, **kwargs):
+        super().__init__(autocast=False, **kwargs)
+        if self.dtype_policy.variable_dtype != "float32":
+            raise ValueError(
+                "`dtype` must be float32, mixed_bfloat16 or mixed_float16 (all but the conditioners' matrix "
+                f"products is in float32), received {self.dtype_policy.name}."
+            )
+        self.bits_per_dim_tracker = keras.metrics.Mean(name="bits_per_dim")
+
+    @property
+    @abc.abstractmethod
+    def adapted(self) -> bool:
+        """Whether the start was set from images."""
+
+    @abc.abstractmethod
+    def _adapt(self, images) -> None:
+        """Set the start from images [n, height, width, channels]."""
+
+    def adapt(self, images) -> None:
+        """Set the start of a new model from images: what the first `fit` does.
+
+        Args:
+          images: integers [n, height, width, channels], or whatever `fit` takes; the first 1,000 are used.
+        """
+        self._adapt(self._images_of(_first_batches(images)[0]))
+
+    def compile(self, optimizer="rmsprop", loss=None, **kwargs):
+        """`keras.Model.compile`, without a loss: the model has its own.
+
+        Metrics are given the labels, or zeros where there are none, and the log-probabilities in nats.
+
+        Args:
+          optimizer: as in Keras.
+          loss: must be None.
+          **kwargs: as in Keras.
+
+        Raises:
+          ValueError: a loss.
+        """
+        if loss is not None:
+            raise ValueError(
+                f"`loss` must be left out, received {loss!r}: a flow is trained by its own log-probability. "
+                "`add_loss` and regularizers add to it; another loss is a subclass with its own `compute_loss`."
+            )
+        super().compile(optimizer=optimizer, **kwargs)
+
+    def compile_from_config(self, config):
+        """Compile as the saved model was; Keras leaves it to those who have their own `compile`."""
+        self.compile(**keras.saving.deserialize_keras_object(config))
+        if self.built:
+            self.optimizer.build(self.trainable_variables)
+
+    def fit(self, x=None, y=None, *args, sample_weight=None, **kwargs):
+        """`keras.Model.fit` with images, with or without labels; the first call adapts the model to them."""
+        x, y = self._started(x), self._targets(x, y, sample_weight)
+        return super().fit(x, y, *args, sample_weight=sample_weight, **kwargs)
+
+    def evaluate(self, x=None, y=None, *args, sample_weight=None, **kwargs):
+        """`keras.Model.evaluate` with images, with or without labels."""
+        y = self._targets(x, y, sample_weight)
+        return super().evaluate(x, y, *args, sample_weight=sample_weight, **kwargs)
+
+    def train_on_batch(self, x, y=None, sample_weight=None, **kwargs):
+        """`keras.Model.train_on_batch`; the first call adapts the model to the batch."""
+        return super().train_on_batch(self._started(x), y, sample_weight, **kwargs)
+
+    def _started(self, x):
+        """The data, when the model was adapted to them, if it is new, and has all its weights."""
+        if not self.adapted or not self.built:
+            batches, x = _first_batches(x)
+            if not self.adapted:
+                self._adapt(self._images_of(batches))
+            if not self.built:
+                self(_first_rows(batches[0]), training=False)
+        if getattr(self, "optimizer", None):
+            # else the first step makes the optimizer's variables, and TensorFlow traces it twice
+            with self.distribute_strategy.scope():
+                self.optimizer.build(self.trainable_variables)
+        return x
+
+    def _images_of(self, batches) -> tf.Tensor:
+        return tf.concat([self._split(batch)[0] for batch in batches], axis=0)[:ADAPT_IMAGES]
+
+    def _targets(self, x, y, sample_weight):
+        """Keras forgets weights that come without targets."""
+        if y is None and sample_weight is not None:
+            return np.zeros(len(sample_weight), np.int32)
+        return y
+
+    def _split(self, batch):
+        """(images, labels or None) of a batch as `fit` is given it."""
+        x, y, _ = keras.utils.unpack_x_y_sample_weight(batch)
+        if isinstance(x, dict):
+            return x["images"], x.get("labels")
+        return x, y if self.labels else None
+
+    def _told(self, data):
+        """The data with the labels among the inputs, in a model that knows labels."""
+        x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
+        if self.labels and y is not None and not isinstance(x, dict):
+            x = {"images": x, "labels": y}
+        return x, y, sample_weight
+
+    def train_step(self, data):
+        """Keras's, with labels where they are known."""
+        return super().train_step(self._told(data))
+
+    def test_step(self, data):
+        """Keras's, with labels where they are known."""
+        return super().test_step(self._told(data))
+
+    def predict_step(self, data):
+        """Keras's, with labels where they are known."""
+        return super().predict_step(self._told(data))
+
+    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+        """Negative log-probability in nats per dimension, and the losses that were added.
+
+        Args:
+          x: not used.
+          y: not used.
+          y_pred: what `call` returned, nats [n].
+          sample_weight: float [n], or None.
+          training: not used.
+
+        Returns:
+          Scalar tensor.
+        """
+        losses = -y_pred / np.prod(self.image_shape)
+        if sample_weight is not None:
+            losses *= tf.cast(sample_weight, losses.dtype)
+        loss = tf.add_n([tf.reduce_mean(losses), *map(tf.reduce_sum, self.losses)])
+        # Keras sums the gradients of all devices
+        return loss / tf.distribute.get_strategy().num_replicas_in_sync
+
+    def compute_metrics(self, x, y, y_pred, sample_weight=None):
+        """`bits_per_dim` beside the loss, and the metrics that were compiled."""
+        bits = pixels.bits_per_dim(y_pred, self.image_shape)
+        self.bits_per_dim_tracker.update_state(bits, sample_weight)
+        if y is None:
+            y = x["labels"] if isinstance(x, dict) and "labels" in x else tf.zeros_like(y_pred)
+        return super().compute_metrics(x, y, y_pred, sample_weight)
+
+    def export(self, filepath, *args, input_signature=None, **kwargs):
+        """`keras.Model.export`: a SavedModel whose `serve` gives the nats of images.
+
+        `tfp_realnvp.serving.export` writes one that draws, encodes and decodes, too.
+
+        Args:
+          filepath: the folder.
+          *args: as in Keras.
+          input_signature: as in Keras; by default any number of uint8 images, and their labels if the model
+            knows labels.
+          **kwargs: as in Keras.
+        """
+        if input_signature is None:
+            inputs = tf.TensorSpec([None, *self.image_shape], tf.uint8, name="images")
+            if self.labels:
+                labels = tf.TensorSpec([None], tf.int32, name="labels")
+                inputs = {"images": inputs, "labels": labels}
+            input_signature = [inputs]
+        return super().export(filepath, *args, input_signature=input_signature, **kwargs)
+
+
+def _first_batches(x) -> tuple[list, object]:
+    """(batches with the first images, data that still hold them) of whatever `fit` takes."""
+    if isinstance(x, keras.utils.PyDataset):
+        return _until_enough(x[number] for number in range(x.num_batches or 1)), x
+    if isinstance(x, Iterator):
+        batches = _until_enough(x)
+        return batches, (batch for batch in itertools.chain(batches, x))
+    if isinstance(x, tf.data.Dataset):
+        return _until_enough(x), x
+    return [_first_rows(x, ADAPT_IMAGES)], x
+
+
+def _until_enough(batches: Iterable) -> list:
+    taken, count = [], 0
+    for batch in batches:
+        taken.append(batch)
+        count += len(tf.nest.flatten(batch)[0])
+        if count >= ADAPT_IMAGES:
+            break
+    if not taken:
+        raise ValueError("the data hold no batches: there are no images to start from.")
+    return taken
+
+
+def _first_rows(batch, count=1):
+    return tf.nest.map_structure(lambda column: column[:count], batch)
