@@ -12,12 +12,13 @@ def renewed(bijector, direction: str, value, result: Any):
     """Keep a result for a pair of `x` and `y = bijector.forward(x)`, in place of what was kept before.
 
     TFP calls `_inverse` and `_forward_log_det_jacobian` one after the other, and both need the conditioner's
-    answer: `_forward` and `_inverse` renew it, `_forward_log_det_jacobian` takes what is `kept`. TFP itself keeps
-    log-determinants in the same place, also those of variables that have changed since; they are forgotten here.
+    answer: `_forward` and `_inverse` renew it, `_forward_log_det_jacobian` takes what is `kept`. TFP itself
+      keeps log-determinants in the same place, also those of variables that have changed since; they are
+      forgotten here.
 
     What is kept is found by `x` as well as by `y`, so it must not depend on the direction, and it must not hold
-    `x` or `y`, or TFP would remember that, too. (The attribute is private: setup.cfg pins TFP's minor version, and
-    tests count the evaluations.)
+    `x` or `y`, or TFP would remember that, too. (The attribute is private: setup.cfg pins TFP's minor
+    version, and tests count the evaluations.)
 
     Args:
       bijector: whose cache is used.

@@ -15,9 +15,9 @@ class UpToDate(tfb.Bijector):
 
     - Forward, inverse and log-determinant: those of `bijector`
 
-    In eager mode TFP remembers what it computed for a tensor. If a variable changes, and a bijector of TFP is asked
-    for the log-determinant of the same tensor again, the answer is the old one. This one is computed anew, unless
-    the other side of the pair, `y` of an `x` or `x` of a `y`, is still in use.
+    In eager mode TFP remembers what it computed for a tensor. If a variable changes, and a bijector of TFP is
+    asked for the log-determinant of the same tensor again, the answer is the old one. This one is computed
+    anew, unless the other side of the pair, `y` of an `x` or `x` of a `y`, is still in use.
 
     Args:
       bijector: of events of the same number of axes on both sides.
