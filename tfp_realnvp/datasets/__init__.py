@@ -21,7 +21,7 @@ __all__ = [
 def __getattr__(name: str):
     if name == "Dataset":
         warnings.warn(
-            "`tfp_realnvp.datasets.Dataset` is called `ImageSet` now; the old name will be removed in version 0.6.",
+            "`tfp_realnvp.datasets.Dataset` is called `ImageSet` now; the old name goes in version 0.6.",
             FutureWarning,
             stacklevel=2,
         )
