@@ -1,7 +1,7 @@
 # make demo    the whole story on embedded data, in .venv
 # make test    all tests; with MNIST_DIR=FOLDER those that need the four files of MNIST, too
 # make quick   the tests that take seconds
-# make lint    ruff and mypy
+# make lint    ruff, mypy, and import-linter: imports go one way
 # make bench   our speed beside that of other libraries, 15 to 30 minutes on an idle machine; with
 #              MNIST_DIR=FOLDER on MNIST, and the time to a given score, too
 
@@ -25,6 +25,7 @@ lint: $(INSTALLED)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports
 
 bench: $(VENV)/.installed-bench
 	$(BIN)/python benchmarks/compare.py

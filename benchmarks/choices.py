@@ -1,36 +1,36 @@
-"""What a training step of the dense flow takes in the ways that `tfp_realnvp.hardware` chose from, as a table.
+"""How long a training step of the dense flow takes in the ways from which `tfp_realnvp.hardware` chose.
 
     python benchmarks/choices.py [--mnist FOLDER] [--precision bfloat16]
 
-Shards, ten steps a call, are what `train` does on a CPU of two cores. Each row is a process of its own; they
-take turns, round after round. The first round warms up; of the others the table shows the medians, and the
-share of the first row's time.
+Two shards with ten steps in each call from Python are what `train` does on a CPU of two cores; they are the
+first row of the table in Markdown. Each row is a process of its own. The processes take turns, round after
+round. The first round warms up and does not count; of the others the table shows the median, and its ratio to
+that of the first row.
 """
 
 import argparse
 import json
-import os
 import statistics
 import sys
 
-from compare import Worker
+from internals import STEPS_A_CALL
 from libraries import LEARNING_RATE
 from libraries.ours import Ours, make_flow
-from worker import load_images, open_answers, serve
+from shared import load_images, make_parser, print_header, print_row
+from worker import Worker, open_answers, serve
 
 from tfp_realnvp import hardware
 from tfp_realnvp.optimizers import Adam
-from tfp_realnvp.training.session import STEPS_A_CALL
 
 TEN = STEPS_A_CALL["realnvp"]
 WAYS = {
-    "shards": {"shards": True, "xla": False, "steps": TEN},
-    "shards, a step a call": {"shards": True, "xla": False, "steps": 1},
-    "shards, XLA": {"shards": True, "xla": True, "steps": TEN},
-    "TensorFlow's own threads": {"shards": False, "xla": False, "steps": TEN},
-    "TensorFlow's own threads, XLA": {"shards": False, "xla": True, "steps": TEN},
+    "shards": {"shards": 2, "xla": False, "steps": TEN},
+    "shards, a step a call": {"shards": 2, "xla": False, "steps": 1},
+    "shards, XLA": {"shards": 2, "xla": True, "steps": TEN},
+    "TensorFlow's own threads": {"shards": 1, "xla": False, "steps": TEN},
+    "TensorFlow's own threads, XLA": {"shards": 1, "xla": True, "steps": TEN},
 }
-STEPS = {128: 60, 512: 30}  # of a round
+STEPS = {128: 60, 512: 30}  # training steps in a round, by batch size
 
 
 def main():
@@ -40,8 +40,7 @@ def main():
         images, way = load_images(options.mnist), json.loads(options.child)
         serve(lambda: make(way, options.precision, images[:1000]), images, open_answers())
         return
-    print("| | " + " | ".join(f"batch {size}, ms | of the first" for size in STEPS) + " |")
-    print("|---" * (1 + 2 * len(STEPS)) + "|")
+    print_header("", *(f"batch {size}, ms | of the first" for size in STEPS))
     arguments = ["--precision", options.precision]
     arguments += ["--mnist", options.mnist] if options.mnist else []
     workers = {
@@ -58,19 +57,16 @@ def main():
             f"{times[size][number]:.1f} | {times[size][number] / times[size][0]:.2f}"
             for size in STEPS
         ]
-        print(f"| {name} | " + " | ".join(cells) + " |")
+        print_row(name, *cells)
 
 
 def read_options():
     """The command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--mnist", default=os.environ.get("MNIST_DIR"), help="with the idx files")
+    parser = make_parser(__doc__)
     parser.add_argument("--precision", choices=("float32", "bfloat16"), default="float32")
-    parser.add_argument("--rounds", type=int, default=5, help="that count, 5 by default")
+    parser.add_argument("--rounds", type=int, default=5, help="how many rounds count")
     parser.add_argument(
-        "--ways", nargs="+", choices=WAYS, default=list(WAYS), help="only these; all by default"
+        "--ways", nargs="+", choices=WAYS, default=list(WAYS), help="only these rows"
     )
     parser.add_argument("--child", help=argparse.SUPPRESS)
     return parser.parse_args()
@@ -78,8 +74,7 @@ def read_options():
 
 def make(way, precision, images):
     """Our flow, to be trained in this way."""
-    if way["shards"]:
-        hardware.use()
+    hardware.use("cpu", shards=way["shards"])
     flow = make_flow("dense", precision)
     flow.compile(Adam(LEARNING_RATE), steps_per_execution=way["steps"], jit_compile=way["xla"])
     flow.adapt(images)
@@ -87,7 +82,7 @@ def make(way, precision, images):
 
 
 def measure(workers, rounds):
-    """Milliseconds of a step by batch size: a list, one for each worker."""
+    """Milliseconds of a step by batch size: a list with the median of each worker."""
     for worker in workers:
         worker.answer()
     seconds = {size: [[] for _ in workers] for size in STEPS}

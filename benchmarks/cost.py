@@ -2,9 +2,9 @@
 
     python benchmarks/cost.py
 
-Each line is a process of its own. Rates are medians; memory is the process's peak, less what it had before
-the flow was made. On paper is the arithmetic of the convolutions in a training step for one image: two
-operations for each weight at each position, forward, and twice as many backward.
+Each row is a process of its own. Images per second are medians. Memory is the process's peak less what it
+used before the flow was made. "On paper" is the arithmetic of the convolutions in a training step for one
+image: two operations for each weight at each position, and twice as many for the gradients.
 """
 
 import argparse
@@ -15,6 +15,8 @@ import statistics
 import subprocess
 import sys
 import time
+
+from shared import make_parser, print_header, print_row
 
 CASES = (
     # image shape, scales, couplings, channels
@@ -30,12 +32,24 @@ CASES = (
     ((32, 32, 3), 2, 4, 64),
     ((64, 64, 3), 2, 4, 64),
 )
+TITLES = (
+    "images",
+    "scales",
+    "couplings",
+    "channels",
+    "parameters",
+    "on paper, MFLOP",
+    "training, images/s",
+    "scoring",
+    "sampling",
+    "memory, MB",
+)
 BATCH = 32
 STEPS = 15
 
 
 def measure(image_shape, scales, couplings, channels):
-    """Parameters, images per second in training and in scoring, and memory of one flow."""
+    """Parameters, arithmetic, images per second and memory of one flow."""
     import numpy as np  # noqa: PLC0415  (the parent process does not need it)
 
     from tfp_realnvp import MultiscaleRealNVP, hardware  # noqa: PLC0415
@@ -74,7 +88,7 @@ def measure(image_shape, scales, couplings, channels):
 
 
 def operations(flow):
-    """Of the convolutions, for one image in training."""
+    """The operations of the convolutions in a training step for one image."""
     height, width, _ = flow.image_shape
     total = 0
     for number, conditioner in enumerate(flow.conditioners):
@@ -87,18 +101,15 @@ def operations(flow):
 
 def main():
     """Print the table, a line as soon as it is measured."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = make_parser(__doc__, mnist=None)
+    parser.add_argument("--rows", type=int, default=len(CASES), help="only the first so many")
     parser.add_argument("--case", help=argparse.SUPPRESS)
-    case = parser.parse_args().case
-    if case:
-        print(json.dumps(measure(*json.loads(case))))
+    options = parser.parse_args()
+    if options.case:
+        print(json.dumps(measure(*json.loads(options.case))))
         return
-    print(
-        "| images | scales | couplings | channels | parameters | on paper, MFLOP | training, images/s "
-        "| scoring | sampling | memory, MB |"
-    )
-    print("|---" * 10 + "|")
-    for case in CASES:
+    print_header(*TITLES)
+    for case in CASES[: options.rows]:
         process = subprocess.run(
             [sys.executable, __file__, "--case", json.dumps(case)],
             env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"},
@@ -108,11 +119,15 @@ def main():
         )
         row = json.loads(process.stdout.splitlines()[-1])
         image_shape, scales, couplings, channels = case
-        print(
-            f"| {'x'.join(map(str, image_shape))} | {scales} | {couplings} | {channels} "
-            f"| {row['parameters']:,} | {row['operations'] / 1e6:,.0f} | {row['training']:,.0f} "
-            f"| {row['scoring']:,.0f} | {row['sampling']:,.0f} | {row['megabytes']:,.0f} |",
-            flush=True,
+        rates = (row["training"], row["scoring"], row["sampling"], row["megabytes"])
+        print_row(
+            "x".join(map(str, image_shape)),
+            scales,
+            couplings,
+            channels,
+            f"{row['parameters']:,}",
+            f"{row['operations'] / 1e6:,.0f}",
+            *(f"{rate:,.0f}" for rate in rates),
         )
 
 

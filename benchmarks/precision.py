@@ -1,47 +1,43 @@
-"""What scoring and drawing in bfloat16 costs in exactness: a table in Markdown.
+"""How exact a flow is in bfloat16, beside float32: a table in Markdown.
 
     python benchmarks/precision.py RUN --mnist FOLDER
 
-RUN is a run folder, or saved_models/mnist_0_8. Both rows have the same weights; 1,000 test images.
+RUN is a run folder, or saved_models/mnist_0_8. Both rows have the same weights. 1,000 test images are scored,
+encoded and decoded.
 """
 
-import argparse
-import os
-
 import numpy as np
+from internals import RunFolder
+from shared import learned_digits, make_parser, print_header, print_row
 
-from tfp_realnvp import datasets, evaluation
-from tfp_realnvp.training.run_folder import RunFolder
+from tfp_realnvp import evaluation
 
 
 def main():
     """Print the table."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("run")
-    parser.add_argument("--mnist", default=os.environ.get("MNIST_DIR"), required=False)
+    parser = make_parser(__doc__, mnist="required")
+    parser.add_argument("run", metavar="RUN", help="a run folder, or one in saved_models")
     options = parser.parse_args()
-    if not options.mnist:
-        parser.error("--mnist FOLDER, or MNIST_DIR, must name the folder with the four idx files.")
-    images = datasets.load(f"idx:{options.mnist}").test.without([9]).images[:1000]
+    images = learned_digits(options.mnist, "test").images[:1000]
     saved = RunFolder(options.run).load_model()
-    print(
-        "| precision | bits per dimension | images that come back | pixels that do not | worst latent |"
+    print_header(
+        "precision",
+        "bits per dimension",
+        "images that come back",
+        "pixels that do not",
+        "worst latent",
     )
-    print("|---|---|---|---|---|")
     for precision in ("float32", "mixed_bfloat16"):
         flow = saved.in_precision(precision)
         bits = evaluation.score(flow.log_prob, images)["bits_per_dim"]
         latents = flow.encode(images)
         wrong = flow.decode(latents).numpy() != images
         points = flow.bijector.forward(latents)
-        again = flow.bijector.inverse(
-            np.array(points)
-        )  # a copy: TFP's cache would return `latents`
+        copy = np.array(points)  # for `points` itself, TFP's cache would return `latents`
+        again = flow.bijector.inverse(copy)
         exact = np.mean(~wrong.any(axis=(1, 2, 3)))
         error = np.abs(again - latents).max()
-        print(f"| {precision} | {bits:.4f} | {exact:.1%} | {wrong.mean():.3%} | {error:.2g} |")
+        print_row(precision, f"{bits:.4f}", f"{exact:.1%}", f"{wrong.mean():.3%}", f"{error:.2g}")
 
 
 if __name__ == "__main__":

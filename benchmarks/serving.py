@@ -1,12 +1,11 @@
-"""A SavedModel under load: latency and throughput of each signature, and whether every answer is right.
+"""A SavedModel under load: how fast each signature answers, and whether every answer is right.
 
     python benchmarks/serving.py [saved_models/mnist_0_8/1] [--seconds 60] [--threads 4]
 
-Threads send requests through TensorFlow's C++ loader, as fast as they are answered, and compare each answer
-with the one that was given before, when one thread asked alone. The table is in Markdown.
+Several threads send requests through TensorFlow's C++ loader, each as soon as the one before is answered.
+Every answer is compared with the one that a single thread received before. The table is in Markdown.
 """
 
-import argparse
 import os
 import resource
 import statistics
@@ -16,21 +15,20 @@ import time
 from pathlib import Path
 
 import numpy as np
+from shared import make_parser, print_header, print_row
 
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
 
 BATCHES = (1, 8, 32)
 SIGNATURES = ("log_prob", "sample", "sample_rows", "sample_rows_png", "encode", "decode")
-DIFFERENT = 8  # requests of each kind
+DIFFERENT = 8  # requests, which are sent by turns
 
 
 def main():
     """Load, send, print."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = make_parser(__doc__, mnist=None)
     parser.add_argument("model", nargs="?", type=Path, default=Path("saved_models/mnist_0_8/1"))
-    parser.add_argument("--seconds", type=float, default=60.0, help="of all together")
+    parser.add_argument("--seconds", type=float, default=60.0, help="for all rows together")
     parser.add_argument("--threads", type=int, default=4)
     options = parser.parse_args()
     if not (options.model / "saved_model.pb").is_file():
@@ -44,8 +42,9 @@ def main():
         loaded = tf.compat.v1.saved_model.load(session, ["serve"], str(options.model))
     size = sum(path.stat().st_size for path in options.model.rglob("*") if path.is_file())
     print(f"{size / 1e6:.1f} MB on disk, loaded in {time.perf_counter() - start:.1f} s\n")
-    print("| signature | batch | requests | images/s | p50, ms | p99, ms | wrong | lost |")
-    print("|---|---|---|---|---|---|---|---|")
+    print_header(
+        "signature", "batch", "requests", "images/s", "p50, ms", "p99, ms", "wrong", "lost"
+    )
     seconds = options.seconds / len(SIGNATURES) / len(BATCHES)
     failed = 0
     for name in SIGNATURES:
@@ -60,7 +59,7 @@ def main():
 
 
 def prepare(session, signature, batch):
-    """(what answers a request, requests)."""
+    """(a function that answers a request, the requests)."""
     names = list(signature.inputs)
     call = session.make_callable(
         [info.name for info in signature.outputs.values()],
@@ -83,7 +82,7 @@ def prepare(session, signature, batch):
 
 
 def load(call, requests, expected, threads, seconds):
-    """(seconds, whether right) of every answer; None for a request without one."""
+    """For each request (seconds, whether the answer was right), or None if it failed."""
     answers = []
     end = time.perf_counter() + seconds
 
@@ -109,22 +108,27 @@ def load(call, requests, expected, threads, seconds):
 
 
 def alike(received, expected):
-    """Integers and files to the last bit, other numbers but for rounding."""
+    """Whether two answers agree: floats up to rounding, everything else exactly."""
     if received.dtype.kind == "f":
         return np.allclose(received, expected, rtol=1e-4, atol=1e-4)
     return np.array_equal(received, expected)
 
 
 def show(name, batch, answers, seconds):
-    """Print a line; the number of answers that are wrong or lost."""
+    """Print a row and return the number of wrong or lost answers."""
     given = [answer for answer in answers if answer is not None]
     times = sorted(1000 * taken for taken, _ in given)
     wrong = sum(not right for _, right in given)
     lost = len(answers) - len(given)
-    print(
-        f"| {name} | {batch} | {len(answers):,} | {len(given) * batch / seconds:,.0f} "
-        f"| {statistics.median(times):.1f} | {times[int(0.99 * (len(times) - 1))]:.1f} | {wrong} | {lost} |",
-        flush=True,
+    print_row(
+        name,
+        batch,
+        f"{len(answers):,}",
+        f"{len(given) * batch / seconds:,.0f}",
+        f"{statistics.median(times):.1f}",
+        f"{times[int(0.99 * (len(times) - 1))]:.1f}",
+        wrong,
+        lost,
     )
     return wrong + lost
 

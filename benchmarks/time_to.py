@@ -1,16 +1,15 @@
-"""Seconds from a cold start to a given validation score on MNIST 0 to 8, ours beside the other libraries.
+"""Seconds from a cold start to a given validation score on MNIST 0 to 8, of ours and of the other libraries.
 
     python benchmarks/time_to.py --mnist FOLDER [--bits 1.85] [--limit 120]
 
-Each library is a fresh process; its time holds everything: start, imports, reading, compiling, training and
-scoring. Ours is the command `tfp-realnvp train`, which scores all 5,400 validation images after each epoch;
-the others score 1,000 of them every 50 steps, so that they are noticed sooner. They clip gradients as we do,
-and have the batch size and precision that was fastest for them in benchmarks/results.json, where the result is
-added under `time_to`.
+Each library runs in a fresh process, and its time includes everything: start, imports, reading, compiling,
+training and scoring. Ours is the command `tfp-realnvp train`, which scores all 5,400 validation images after
+each epoch. The others score 1,000 of them every 50 steps, so that they can stop sooner. They clip gradients
+as we do, and use the batch size and precision that was fastest for them in benchmarks/results.json. The
+result is added to that file under `time_to`.
 """
 
 import argparse
-import importlib
 import json
 import math
 import os
@@ -20,17 +19,17 @@ import subprocess
 import sys
 import tempfile
 import time
-from pathlib import Path
 
-FOLDER = Path(__file__).parent
-RESULTS = FOLDER / "results.json"
-PEERS = ("nflows", "zuko", "normflows")
-HELD_OUT = 9
-VALIDATION = 1000
-EVERY = 50
-STEPS = 100  # of ours in an epoch of 48,646 images, in batches of 512: to the nearest ten
+import libraries
+from libraries import PEERS
+from shared import HELD_OUT, RESULTS, learned_digits, make_parser, print_header, print_row
+
+from tfp_realnvp import datasets
+
+VALIDATION = 1000  # images that the others score ...
+EVERY = 50  # ... after so many steps
+STEPS = 100  # of ours in an epoch: 48,646 images in batches of 512, and ten steps in a call
 SCORE = re.compile(r"(epoch|step) (?P<steps>\d+).*validation (?P<bits>[\d.]+|nan|inf)")
-INSTALL = "pip install -e '.[bench]'"
 
 
 def main():
@@ -42,20 +41,15 @@ def main():
     results = json.loads(RESULTS.read_text()) if RESULTS.is_file() else {}
     settings = [ours(results), *(fastest(results, peer) for peer in PEERS)]
     chosen = [setting for setting in settings if setting["library"] in options.libraries]
-    print(
-        f"| library | precision | batch | seconds to {options.bits} bits per dimension | steps | best |"
-    )
-    print("|---|---|---|---|---|---|")
+    seconds_title = f"seconds to {options.bits} bits per dimension"
+    print_header("library", "precision", "batch", seconds_title, "steps", "best")
     rows = []
     for setting in chosen:
         row = {**setting, **run(setting, options)}
         reached = f"{row['seconds']:.0f}" if row["reached"] else f"not within {options.limit:.0f} s"
         best = "none" if row["best"] is None else f"{row['best']:.3f}"
-        print(
-            f"| {row['library']} | {row['precision']} | {row['batch_size']} | {reached} "
-            f"| {row['steps']:,} | {best} |",
-            flush=True,
-        )
+        steps = f"{row['steps']:,}"
+        print_row(row["library"], row["precision"], row["batch_size"], reached, steps, best)
         rows.append(row)
     if not options.no_json:
         results["time_to"] = {"bits": options.bits, "limit": options.limit, "rows": rows}
@@ -64,17 +58,9 @@ def main():
 
 def read_options():
     """The command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = make_parser(__doc__, mnist="required")
     parser.add_argument("--bits", type=float, default=1.85)
     parser.add_argument("--limit", type=float, default=120, help="seconds for each library")
-    parser.add_argument(
-        "--mnist",
-        default=os.environ.get("MNIST_DIR"),
-        required="MNIST_DIR" not in os.environ,
-        help="folder with the four idx files",
-    )
     parser.add_argument(
         "--libraries", nargs="+", choices=("ours", *PEERS), default=("ours", *PEERS)
     )
@@ -84,7 +70,7 @@ def read_options():
 
 
 def ours(results: dict) -> dict:
-    """Our default."""
+    """Our default setting."""
     precision = results.get("hardware", {}).get("default_precision", "float32")
     return {"library": "ours", "precision": precision, "batch_size": 512}
 
@@ -141,7 +127,7 @@ def run(setting: dict, options) -> dict:
 
 
 def command(setting: dict, mnist: str, folder: str) -> list[str]:
-    """What is typed: our own command, or this script as a child."""
+    """The command line of a process: our own command, or this script as a child."""
     if setting["library"] != "ours":
         return [sys.executable, __file__, "--mnist", mnist, "--child", json.dumps(setting)]
     train = (
@@ -162,11 +148,8 @@ def lines_until(stream, end: float):
 
 
 def learn(setting: dict, mnist: str):
-    """The child: train for ever, and print a score every 50 steps."""
-    from tfp_realnvp import datasets  # noqa: PLC0415  (does not import TensorFlow)
-
-    digits = datasets.load(f"idx:{mnist}").train.without([HELD_OUT])
-    train, validation = datasets.split(digits, fraction=0.1)
+    """The child: train without end, and print a score every 50 steps."""
+    train, validation = datasets.split(learned_digits(mnist), fraction=0.1)
     images = validation.images[:VALIDATION]
 
     def report(step, log_prob):
@@ -175,9 +158,9 @@ def learn(setting: dict, mnist: str):
         print(f"step {step}: validation {bits}", flush=True)
 
     try:
-        library = importlib.import_module(f"libraries.{setting['library']}")
+        library = libraries.load(setting["library"])
     except ImportError as error:
-        sys.exit(f"{error}. It is installed by: {INSTALL}")
+        sys.exit(str(error))
     model = library.make("dense", setting["precision"], train.images[:1000])
     model.learn(train.images, batch_size=setting["batch_size"], every=EVERY, report=report)
 

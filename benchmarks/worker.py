@@ -1,22 +1,67 @@
-"""One flow of one library, in a process of its own: it does what `compare.py` asks for and takes the time.
+"""One flow of one library in a process of its own, which is told what to do and takes the time.
 
     python benchmarks/worker.py LIBRARY FLOW PRECISION [MNIST FOLDER]
 
-It reads a line of JSON for each job from standard input and answers with one line on standard output.
+It reads a line of JSON for each job from standard input and answers with one line on standard output. `Worker`
+is the other end of these two pipes.
 """
 
-import importlib
+import contextlib
 import json
 import os
 import resource
+import subprocess
 import sys
+import tempfile
 import time
+from pathlib import Path
 
+import libraries
 import numpy as np
+from shared import load_images
 
-IMAGES = 10_240
-HELD_OUT = 9
-INSTALL = "pip install -e '.[bench]'"
+
+class Worker:
+    """A process that does jobs, one at a time: see `serve`.
+
+    Args:
+      name: of its row in the table.
+      *command: a Python script and its arguments; None is left out.
+    """
+
+    def __init__(self, name: str, *command: str | Path | None):
+        self.name = name
+        self._errors = tempfile.TemporaryFile("w+")  # noqa: SIM115  (see `close`)
+        self._process = subprocess.Popen(
+            [sys.executable, *filter(None, command)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._errors,
+            text=True,
+        )
+
+    def ask(self, job: dict) -> dict:
+        """Have a job done, and return its answer."""
+        with contextlib.suppress(BrokenPipeError):  # `answer` says why
+            print(json.dumps(job), file=self._process.stdin, flush=True)
+        return self.answer()
+
+    def answer(self) -> dict:
+        """The next answer. If the process has ended instead, the program ends with what it printed."""
+        line = self._process.stdout.readline()
+        if not line:
+            self._errors.seek(0)
+            sys.exit(f"{self._errors.read()}\n{self.name} ended early; its output is above.")
+        content = json.loads(line)
+        if "error" in content:
+            sys.exit(content["error"])
+        return content
+
+    def close(self):
+        """End the process."""
+        self._process.kill()
+        self._process.wait()
+        self._errors.close()
 
 
 def main():
@@ -25,15 +70,15 @@ def main():
     library, flow, precision, *mnist = sys.argv[1:]
     images = load_images(*mnist)
     try:
-        module = importlib.import_module(f"libraries.{library}")
+        module = libraries.load(library)
     except ImportError as error:
-        answer(error=f"{library} cannot be imported ({error}). It needs: {INSTALL}")
+        answer(error=str(error))
         return
     serve(lambda: module.make(flow, precision, images[:1000]), images, answer)
 
 
 def open_answers():
-    """A function that writes a line of JSON; whatever a library prints goes to standard error."""
+    """A function that writes a line of JSON. Whatever a library prints goes to standard error."""
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
 
@@ -44,7 +89,7 @@ def open_answers():
 
 
 def serve(make, images, answer):
-    """Make a model as in `libraries`, then do the jobs of standard input."""
+    """Make a model (see `libraries`) and answer with its parameters, then do the jobs of standard input."""
     before = megabytes()
     model = make()
     answer(parameters=model.parameters)
@@ -54,7 +99,15 @@ def serve(make, images, answer):
 
 
 def work(model, images, *, job, size, times):
-    """Seconds that a job takes: a training step of `size` images, their scores, or as many new images."""
+    """Do a job some times, and return how many seconds one took.
+
+    Args:
+      model: see `libraries`.
+      images: uint8 [n, 28, 28, 1].
+      job: "train" for a training step, "log_prob" for scoring images, "sample" for drawing them.
+      size: images in a step, or to score or draw.
+      times: how often.
+    """
     if job == "train":
         index = np.arange(size * times) % len(images)
         batches = images[index].reshape(times, size, *images.shape[1:])
@@ -73,20 +126,8 @@ def work(model, images, *, job, size, times):
     return (time.perf_counter() - start) / times
 
 
-def load_images(mnist=None):
-    """uint8 [10,240, 28, 28, 1]: the digits 0 to 8 of MNIST, or noise that is black at 80 %."""
-    if mnist:
-        from tfp_realnvp import datasets  # noqa: PLC0415
-
-        return datasets.load(f"idx:{mnist}").train.without([HELD_OUT]).images[:IMAGES]
-    rng = np.random.default_rng(0)
-    images = rng.integers(256, size=(IMAGES, 28, 28, 1), dtype=np.uint8)
-    images[rng.random(images.shape) < 0.8] = 0
-    return images
-
-
 def megabytes():
-    """Peak memory of this process so far."""
+    """The highest memory use of this process so far."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 

@@ -65,13 +65,25 @@ def flow(small):
     return perturb(flow)
 
 
+MNIST_FILES = [
+    f"{split}-{content}-ubyte.gz"
+    for split in ("train", "t10k")
+    for content in ("images-idx3", "labels-idx1")
+]
+
+
 @pytest.fixture(scope="session")
 def mnist_dir():
     """The folder with the four files of MNIST."""
-    if "MNIST_DIR" not in os.environ:
+    if not os.environ.get("MNIST_DIR"):
         pytest.skip("set MNIST_DIR to a folder with the four files of MNIST")
     folder = Path(os.environ["MNIST_DIR"]).resolve()
-    assert (folder / "train-images-idx3-ubyte.gz").is_file(), f"MNIST_DIR={folder} lacks the files"
+    for name in MNIST_FILES:
+        if not (folder / name).is_file():
+            pytest.fail(
+                f"there is no file {name} in MNIST_DIR={folder}: expected {', '.join(MNIST_FILES)}.",
+                pytrace=False,
+            )
     return folder
 
 

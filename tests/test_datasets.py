@@ -46,7 +46,7 @@ def test_draw_shots():
     [
         (lambda: DATA.only([7]), "label 7 is not there; the labels are 0-4"),
         (lambda: DATA.without([7]), "label 7 is not there"),
-        (lambda: DATA.without(range(5)), "nothing is left"),
+        (lambda: DATA.without(range(5)), "no images are left when the labels 0-4 are held out"),
         (lambda: datasets.draw_shots(DATA, 7, 10, 0), "label 7 is not there"),
         (
             lambda: datasets.draw_shots(DATA, 3, 11, 0),
@@ -54,7 +54,10 @@ def test_draw_shots():
         ),
         (lambda: datasets.draw_shots(DATA, 3, 1, 0), "at least 2 shots"),
         (lambda: datasets.draw_shots(DATA, 3, -1, 0), "at least 2 shots.*received -1"),
-        (lambda: datasets.split(DATA, fraction=0.001), "cannot cut"),
+        (
+            lambda: datasets.split(DATA, fraction=0.001),
+            "`fraction` must leave at least one image.*0.001 of 50",
+        ),
         (
             lambda: datasets.load("ftp:nowhere"),
             "unknown data set 'ftp:nowhere': expected digits, idx:FOLDER",
@@ -62,7 +65,7 @@ def test_draw_shots():
         (lambda: LabelledImages(DATA.images[..., 0], DATA.labels), r"received uint8 \[50, 4, 4\]"),
         (
             lambda: LabelledImages(DATA.images, DATA.labels[:3]),
-            r"received \[3\] labels for 50 images",
+            r"`labels` must have the shape \[50\].*received \[3\]",
         ),
     ],
 )

@@ -22,31 +22,88 @@ def test_without_a_gpu():
         hardware.use("gpu")
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    ("before", "shards"),
-    [
-        ("", 2),
-        ("tf.config.threading.set_intra_op_parallelism_threads(3)", 1),
-        ("tf.constant(1)", 1),
-        ("hardware.device.cores = lambda: 8", 1),
-    ],
-    ids=["two cores", "threads were chosen", "TensorFlow has begun", "eight cores"],
-)
-def test_shards(before, shards):
-    """Two cores work on a shard each, unless something stands against it."""
-    code = f"""
+def test_unknown_device():
+    with pytest.raises(ValueError, match="`device` must be one of auto, cpu, gpu, received 'tpu'"):
+        hardware.use("tpu")
+
+
+def test_device_that_comes_too_late(monkeypatch):
+    def refuse(*args):
+        raise RuntimeError("Visible devices cannot be modified after being initialized")
+
+    monkeypatch.setattr(tf.config, "set_visible_devices", refuse)
+    with pytest.raises(ValueError, match="`device` must be chosen before TensorFlow"):
+        hardware.use("cpu")
+
+
+@pytest.mark.parametrize("shards", [0, -1, 1.5, "2"])
+def test_bad_shards(shards):
+    with pytest.raises(ValueError, match="`shards` must be an integer of at least 1, received"):
+        hardware.use("cpu", shards=shards)
+
+
+def test_shards_that_come_too_late(monkeypatch):
+    """Here, where TensorFlow has begun (see conftest.py)."""
+    monkeypatch.setattr(device, "cores", lambda: 2)
+    hardware.use("cpu")
+    hardware.use("cpu", shards=1)
+    assert hardware.shards() == 1
+    with pytest.raises(ValueError, match="`shards` must be chosen before TensorFlow"):
+        hardware.use("cpu", shards=2)
+    assert hardware.shards() == 1
+
+
+@pytest.mark.skipif(bool(tf.config.list_physical_devices("GPU")), reason="there is a GPU")
+def test_a_gpu_takes_whole_batches(monkeypatch):
+    monkeypatch.setattr(tf.config, "get_visible_devices", lambda kind: [kind])
+    hardware.use("gpu", shards=3)
+    assert hardware.shards() == 1
+
+
+SHARDS = """
+import functools
 import tensorflow as tf
 from tfp_realnvp import hardware
-from tfp_realnvp.hardware import amx, cpuid, device
+from tfp_realnvp.compute import sharding
+
+threads = tf.config.threading
+set_one, set_all = threads.set_intra_op_parallelism_threads, threads.set_inter_op_parallelism_threads
+use = functools.partial(hardware.use, "cpu")
+
+
+def check(name, shards, one, all, *calls):
+    "`one`, `all`: threads for one operation, and for all of them; 0 is TensorFlow's default."
+    found = threads.get_intra_op_parallelism_threads(), threads.get_inter_op_parallelism_threads()
+    assert (hardware.shards(), *found) == (shards, one, all), (name, hardware.shards(), *found)
+    assert (f"in {shards} shards" in hardware.describe("float32")) == (shards > 1), name
+    set_one(0), set_all(0), sharding.use_shards(1)
+
+
 hardware.device.cores = lambda: 2
-{before}
-hardware.use("cpu")
-assert hardware.shards() == {shards}, hardware.shards()
-assert ("in {shards} shards" in hardware.describe("float32")) == ({shards} > 1)
+check("two cores", 2, 1, 2, use())
+check("twice", 2, 1, 2, use(), use())
+check("threads were chosen", 1, 3, 0, set_one(3), use())
+check("threads were chosen, and shards", 2, 1, 2, set_one(3), use(shards=2))
+check("threads were chosen, and one shard", 1, 3, 0, set_one(3), use(shards=1))
+hardware.device.cores = lambda: 8
+check("eight cores", 1, 0, 0, use())
+check("three shards", 3, 1, 3, use(shards=3))
+check("three, and no more said", 3, 1, 3, use(shards=3), use())
+check("three, then four", 4, 1, 4, use(shards=3), use(shards=4))
+check("three, then one", 1, 0, 0, use(shards=3), use(shards=1))
+use(shards=3)
+tf.constant(1)
+use(shards=3)
+use()
+assert hardware.shards() == 3
 """
+
+
+@pytest.mark.slow
+def test_shards():
+    """In a fresh process, where TensorFlow has not begun."""
     process = subprocess.run(
-        [sys.executable, "-c", code], check=False, capture_output=True, text=True
+        [sys.executable, "-c", SHARDS], check=False, capture_output=True, text=True
     )
     assert process.returncode == 0, process.stderr
 

@@ -6,8 +6,6 @@ import tensorflow as tf
 from conftest import random_images
 from tensorflow_probability import distributions as tfd
 
-from tfp_realnvp.compute import random_numbers
-from tfp_realnvp.compute.random_numbers import to_seed
 from tfp_realnvp.flows import pixels
 from tfp_realnvp.flows.checks import check_images
 
@@ -49,14 +47,6 @@ def test_uniform_images_cost_log2_levels():
     np.testing.assert_allclose(pixels.bits_per_dim(nats, (3, 3, 1)), 4.0, rtol=1e-5)
 
 
-def test_seeds():
-    assert to_seed(5).dtype == tf.int32
-    assert to_seed(2**40 + 1).shape == (2,)
-    pair = tf.constant([1, 2])
-    assert np.array_equal(to_seed(pair), pair)
-    assert not np.array_equal(to_seed(None), to_seed(None))
-
-
 @pytest.mark.parametrize(
     ("images", "error", "words"),
     [
@@ -83,13 +73,3 @@ def test_seeds():
 def test_images_that_do_not_fit(images, error, words):
     with pytest.raises(error, match=words):
         check_images(images, (4, 4, 1), levels=17)
-
-
-@pytest.mark.parametrize("kind", ["uniform", "normal"])
-def test_rows_of_random_numbers(kind):
-    """Those of TensorFlow, wherever one begins."""
-    seed = tf.constant([3, -4])
-    expected = getattr(tf.random, f"stateless_{kind}")([13, 3, 3, 1], seed, alg="philox")
-    rows = getattr(random_numbers, f"{kind}_rows")([3, 3, 1], seed)
-    np.testing.assert_array_equal(rows(0, 13), expected)
-    np.testing.assert_array_equal(rows(4, 11), expected[4:11])

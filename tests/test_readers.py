@@ -203,7 +203,7 @@ def test_bad_png_files(tmp_path, monkeypatch):
     with pytest.raises(FileNotFoundError, match="no PNG files .*nowhere"):
         png.read_png_folder(tmp_path / "nowhere", (5, 4, 1))
     folder = write_pngs(tmp_path / "shots", *IMAGES)
-    with pytest.raises(ValueError, match="1 or 3 channels, the images of this flow 2"):
+    with pytest.raises(ValueError, match="1 or 3 channels, but images with 2"):
         png.read_png_folder(folder, (5, 4, 2))
     content = (folder / "00.png").read_bytes()
     for damaged in (b"", b"GIF89a", content[: len(content) // 2]):

@@ -40,7 +40,7 @@ def test_no_network_is_said_at_once(no_network, tmp_path):
         "mnist",
         str(tmp_path),
         "no answer within 0.5 s",
-        "--manual-dir",
+        "`manual_dir` (not given)",
         "idx:FOLDER",
         "npz:FILE",
         "digits",
@@ -70,7 +70,9 @@ def test_why_the_network_is_out_of_reach_is_said(monkeypatch, tmp_path):
         raise tfds_reader.urllib.error.URLError("certificate verify failed")
 
     monkeypatch.setattr(tfds_reader.urllib.request, "urlopen", refused)
-    with pytest.raises(OSError, match=r"out of reach \(.*certificate verify failed.*\)\. Go on"):
+    with pytest.raises(
+        OSError, match=r"cannot be downloaded \(.*certificate verify failed.*\)\. Put these"
+    ):
         datasets.load("mnist", data_dir=tmp_path)
 
 

@@ -1,4 +1,4 @@
-"""A client of an exported flow behind TF Serving: the same questions by REST or by gRPC."""
+"""Clients of an exported flow on TF Serving: the same methods by REST and by gRPC."""
 
 from __future__ import annotations
 
@@ -11,9 +11,8 @@ import numpy as np
 
 __all__ = ["Client", "GrpcClient", "RestClient", "ServingError"]
 
-MESSAGE_BYTES = (
-    64 * 2**20
-)  # largest gRPC message; the default of 4 MB holds some 1,000 latents of MNIST
+# The largest gRPC message. gRPC's default of 4 MB holds the latents of some 1,000 images of MNIST.
+MESSAGE_BYTES = 64 * 2**20
 TYPES = {
     "images": np.uint8,
     "latents": np.float32,
@@ -27,72 +26,74 @@ TYPES = {
 
 
 class ServingError(RuntimeError):
-    """The server did not answer, or refused; the message is the server's."""
+    """The server did not answer, or it refused and the message is its own."""
 
 
 class Client(abc.ABC):
-    """Asks a server; `RestClient` and `GrpcClient` say how.
+    """What a server can be asked, whatever the protocol: see `RestClient` and `GrpcClient`.
 
-    A class-conditional flow wants `labels`, int [n], everywhere, and none elsewhere. All methods raise
-    `ServingError`.
+    Every method takes `labels`, int [n], which a class-conditional flow needs and other flows refuse. Every
+    method raises `ServingError` if the server does not answer or refuses.
     """
 
     @abc.abstractmethod
     def predict(self, signature: str, inputs: Mapping[str, Any]) -> dict[str, np.ndarray]:
-        """Ask one signature.
+        """Call one signature of the model.
 
         Args:
           signature: its name.
-          inputs: arrays by name, all that the signature takes.
+          inputs: an array for each input of the signature, by name.
 
         Returns:
-          Its outputs by name, in their types; PNG files as an array of bytes.
+          An array for each output, by name; PNG files are an array of bytes objects.
         """
 
     def log_prob(self, images, labels=None) -> np.ndarray:
-        """Nats of each image, float32 [n], of uint8 images [n, height, width, channels]."""
-        return self.predict("log_prob", _given(images=images, labels=labels))["log_prob"]
+        """Log-likelihoods in nats, float32 [n], of uint8 images [n, height, width, channels]."""
+        return self.predict("log_prob", _without_none(images=images, labels=labels))["log_prob"]
 
     def bits_per_dim(self, images, labels=None) -> np.ndarray:
-        """Bits per dimension of each image, float32 [n]."""
-        return self.predict("log_prob", _given(images=images, labels=labels))["bits_per_dim"]
+        """Bits per dimension, float32 [n], of uint8 images [n, height, width, channels]."""
+        return self.predict("log_prob", _without_none(images=images, labels=labels))["bits_per_dim"]
 
     def encode(self, images, labels=None) -> np.ndarray:
-        """Latents of images, float32 of the images' shape."""
-        return self.predict("encode", _given(images=images, labels=labels))["latents"]
+        """Latents of images, float32 of the same shape."""
+        return self.predict("encode", _without_none(images=images, labels=labels))["latents"]
 
     def decode(self, latents, labels=None) -> np.ndarray:
-        """Images of latents, uint8 of the latents' shape."""
-        return self.predict("decode", _given(latents=latents, labels=labels))["images"]
+        """Images of latents, uint8 of the same shape."""
+        return self.predict("decode", _without_none(latents=latents, labels=labels))["images"]
 
     def sample(
         self, num_samples: int | None = None, *, labels=None, seed=(0, 0), temperature: float = 1.0
     ) -> np.ndarray:
-        """New images, uint8 [n, height, width, channels], all from one seed of two integers.
+        """Draw images, uint8 [n, height, width, channels], all from one seed.
 
         Args:
-          num_samples: how many; in a class-conditional flow there are as many as labels.
-          labels: int [n], in a class-conditional flow.
-          seed: two integers.
-          temperature: above 0.
+          num_samples: how many; left out for a class-conditional flow, which draws one image for each label.
+          labels: int [n], for a class-conditional flow.
+          seed: two integers; the same seed gives the same images.
+          temperature: scale of the latents, above 0; below 1 images are more typical and less varied.
         """
-        inputs = _given(num_samples=num_samples, labels=labels, seed=seed, temperature=temperature)
+        inputs = _without_none(
+            num_samples=num_samples, labels=labels, seed=seed, temperature=temperature
+        )
         return self.predict("sample", inputs)["images"]
 
     def sample_rows(self, seeds, temperatures, labels=None) -> np.ndarray:
-        """New images, one for each row of seeds [n, 2] and temperatures [n]."""
-        inputs = _given(seed=seeds, temperature=temperatures, labels=labels)
+        """Draw an image for each row of `seeds`, int [n, 2], and `temperatures`, float [n]."""
+        inputs = _without_none(seed=seeds, temperature=temperatures, labels=labels)
         return self.predict("sample_rows", inputs)["images"]
 
 
 class RestClient(Client):
-    """By REST and JSON: https://www.tensorflow.org/tfx/serving/api_rest.
+    """A client by REST, with JSON: https://www.tensorflow.org/tfx/serving/api_rest.
 
     Args:
-      model: its name on the server.
-      url: of the server.
-      version: one of the model's; None means the server's choice, the latest.
-      timeout: seconds for an answer.
+      model: the name of the model on the server.
+      url: the address of the server.
+      version: which version of the model; None leaves the choice to the server, which takes the latest.
+      timeout: how many seconds to wait for an answer.
 
     Example:
       `RestClient("mnist_0_8").sample(10, seed=(1, 2), temperature=0.7)`
@@ -116,17 +117,17 @@ class RestClient(Client):
         self._timeout = timeout
 
     def status(self) -> dict:
-        """What the server says of the model's versions."""
+        """The state of the model's versions, as the server reports it."""
         return self._ask("get", self._url)
 
     def predict(self, signature, inputs):
         """See `Client`."""
         body = {
             "signature_name": signature,
-            "inputs": {name: _typed(name, value).tolist() for name, value in inputs.items()},
+            "inputs": {name: _as_array(name, value).tolist() for name, value in inputs.items()},
         }
         outputs = self._ask("post", f"{self._url}:predict", json=body)["outputs"]
-        if not isinstance(outputs, dict):  # a single one comes without its name
+        if not isinstance(outputs, dict):  # REST leaves out the name of a single output
             outputs = {_only_output(signature): outputs}
         return {name: _from_json(name, value) for name, value in outputs.items()}
 
@@ -142,13 +143,13 @@ class RestClient(Client):
 
 
 class GrpcClient(Client):
-    """By gRPC, which carries tensors as bytes and not as text.
+    """A client by gRPC, which is faster for many images: it sends tensors as bytes, not as text.
 
     Args:
-      model: its name on the server.
-      address: of the server, HOST:PORT, without encryption.
-      version: one of the model's; None means the server's choice, the latest.
-      timeout: seconds for an answer.
+      model: the name of the model on the server.
+      address: HOST:PORT of the server. The connection is not encrypted.
+      version: which version of the model; None leaves the choice to the server, which takes the latest.
+      timeout: how many seconds to wait for an answer.
 
     Raises:
       ModuleNotFoundError: the extra `serving` is not installed.
@@ -188,7 +189,7 @@ class GrpcClient(Client):
         if self._version is not None:
             request.model_spec.version.value = self._version
         for name, value in inputs.items():
-            request.inputs[name].CopyFrom(self._tf.make_tensor_proto(_typed(name, value)))
+            request.inputs[name].CopyFrom(self._tf.make_tensor_proto(_as_array(name, value)))
         try:
             answer = self._stub.Predict(request, timeout=self._timeout)
         except self._grpc.RpcError as error:
@@ -196,11 +197,11 @@ class GrpcClient(Client):
         return {name: self._tf.make_ndarray(value) for name, value in answer.outputs.items()}
 
 
-def _given(**inputs) -> dict[str, Any]:
+def _without_none(**inputs) -> dict[str, Any]:
     return {name: value for name, value in inputs.items() if value is not None}
 
 
-def _typed(name: str, value) -> np.ndarray:
+def _as_array(name: str, value) -> np.ndarray:
     return np.asarray(value, TYPES.get(name))
 
 
@@ -213,4 +214,4 @@ def _only_output(signature: str) -> str:
 def _from_json(name: str, value) -> np.ndarray:
     if name.endswith("_bytes"):
         return np.array([base64.b64decode(item["b64"]) for item in value], object)
-    return _typed(name, value)
+    return _as_array(name, value)

@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all."""
+"""Writes files completely or not at all."""
 
 from __future__ import annotations
 
@@ -15,17 +15,19 @@ __all__ = ["replacing", "write_json"]
 
 @contextlib.contextmanager
 def replacing(path: str | Path) -> Iterator[Path]:
-    """A temporary file beside `path` that takes its place when the block ends without an error.
+    """Write to a temporary path, which takes the place of `path` if the block ends without an error.
 
     Args:
-      path: the file, or a folder that does not exist yet; the folder that it is in is made if need be.
+      path: a file, or a folder that does not exist yet. The folder around it is created if it is missing.
 
     Yields:
-      The path to write to, with the same suffix. After an error, `path` is as it was and nothing else is
-      left.
+      The temporary path, with the same suffix. After an error it is deleted and `path` is unchanged.
 
     Raises:
-      OSError: nothing can be written there (a full or read-only disk).
+      OSError: nothing can be written there, for example on a full or read-only disk.
+
+    Example:
+      `with replacing("notes.txt") as temporary: temporary.write_text("all of it")`
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -39,6 +41,6 @@ def replacing(path: str | Path) -> Iterator[Path]:
 
 
 def write_json(content, path: str | Path) -> None:
-    """Write JSON for people and machines: indented, and never NaN, which is not JSON."""
+    """Write indented JSON. NaN is refused with a ValueError: it is not valid JSON."""
     with replacing(path) as temporary:
         temporary.write_text(json.dumps(content, indent=2, allow_nan=False) + "\n")

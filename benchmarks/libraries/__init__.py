@@ -4,17 +4,19 @@ Each module has a function `make(flow, precision, images)` with
 
 - `flow`: "dense" or "convolutional", the two networks that are compared;
 - `precision`: "float32" or "bfloat16", that of the matrix products;
-- `images`: uint8 [n, 28, 28, 1], for a flow that takes its start from data.
+- `images`: uint8 [n, 28, 28, 1], for a flow that is adapted to data before training.
 
-What it returns has
+It returns an object with
 
 - `parameters`: how many numbers are learned;
-- `train(batches)`: a training step for each batch of uint8 [steps, n, 28, 28, 1];
-- `log_prob(images)`: nats of each image, a NumPy array;
+- `train(batches)`: does a training step for each batch of uint8 [steps, n, 28, 28, 1];
+- `log_prob(images)`: the log-likelihood of each image in nats, a NumPy array;
 - `sample(n)`: n new images, a NumPy array.
 """
 
-import itertools
+import importlib
+
+PEERS = ("nflows", "zuko", "normflows")  # in PyTorch
 
 COUPLINGS = 4  # of the dense flow, and of each scale of the convolutional one
 HIDDEN = (512, 512, 512)  # layers of the dense flow's conditioners
@@ -29,6 +31,13 @@ PIXELS = SIDE * SIDE
 HALF = PIXELS // 2
 
 
-def layer_sizes() -> list[tuple[int, int]]:
-    """(inputs, outputs) of the layers of a conditioner that sees half of the pixels."""
-    return list(itertools.pairwise((HALF, *HIDDEN, PIXELS)))
+def load(name):
+    """The module of a library.
+
+    Raises:
+      ImportError: the library is not installed; the message says how to install it.
+    """
+    try:
+        return importlib.import_module(f"libraries.{name}")
+    except ImportError as error:
+        raise ImportError(f"{error}. To install it: pip install -e '.[bench]'") from error

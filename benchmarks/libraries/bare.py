@@ -1,20 +1,19 @@
-"""The arithmetic of our dense flow, written down in plain TensorFlow: no `fit`, no chain of bijectors.
+"""The arithmetic of our dense flow, written by hand in plain TensorFlow: no `fit`, no chain of bijectors.
 
-It has the weights and the optimizer of the flow, and does as many steps a call. Only the tone curve and the
-shards are the library's.
+It has the same weights and optimizer as our flow and does as many steps in a call. Only the tone curve and the
+shards are those of the library.
 """
 
 import math
 
 import numpy as np
 import tensorflow as tf
+from internals import STEPS_A_CALL, in_shards
 
 from libraries import HALF, LEVELS, PIXELS, SIDE
 from libraries.inputs import PlainFlow, as_dataset
 from libraries.ours import make_flow
 from tfp_realnvp import hardware
-from tfp_realnvp.compute.sharding import in_shards
-from tfp_realnvp.training.session import STEPS_A_CALL
 
 COLOURS = np.indices((SIDE, SIDE)).sum(0).ravel() % 2
 ORDER = np.argsort(COLOURS, kind="stable")  # one colour of the checkerboard comes first
@@ -42,10 +41,13 @@ class Bare(PlainFlow):
         return self._flow.trainable_variables
 
     def train(self, batches):
-        """A step for each batch; as many batches as calls take, no more."""
+        """A step for each batch. The number of batches must be a multiple of the steps in a call."""
         calls, rest = divmod(len(batches), STEPS_A_CALL["realnvp"])
         if rest:
-            raise ValueError(f"steps must be a multiple of {STEPS_A_CALL['realnvp']}.")
+            raise ValueError(
+                f"the number of batches must be a multiple of {STEPS_A_CALL['realnvp']}, "
+                f"received {len(batches)}."
+            )
         iterator = iter(as_dataset(batches))
         for _ in range(calls):
             loss = self._steps(iterator)
@@ -80,7 +82,7 @@ class Bare(PlainFlow):
         return log_det - 0.5 * squares - NORMALIZER
 
     def _way_in(self, images):
-        """What the couplings begin with: two halves, and the log-determinant until there."""
+        """The input of the couplings: both halves of the pixels, and the log-determinant so far."""
         noise = tf.random.uniform(tf.shape(images))
         points = (tf.cast(images, tf.float32) + noise) / LEVELS
         curve, center, log_spread = self._normalization()
@@ -97,7 +99,7 @@ class Bare(PlainFlow):
 
     def _images(self, latents):
         first, second = tf.split(latents, 2, axis=1)
-        # after the last of an even number of couplings, the halves are where they were
+        # the number of couplings is even, so the last one leaves the halves in their first order
         kept, other = first, second
         for conditioner in reversed(self._flow.conditioners):
             kept, other = other, kept

@@ -1,17 +1,17 @@
-"""Our flow as `tfp-realnvp train` trains it: with its input, averaged weights and progress.
+"""Our flow as `tfp-realnvp train` trains it: with shuffled input, averaged weights and progress.
 
-Gradient clipping and validation are left out. So what this is slower than `ours`, which has as many steps a
-call, is the price of the shuffling input and of the callbacks.
+Gradient clipping and validation are left out, and `ours` has as many steps in a call. The difference between
+the two is therefore what the shuffled input and the callbacks cost.
 """
 
 import io
 import time
 
+from internals import callbacks, training_batches
+
 from libraries import LEARNING_RATE
 from libraries.ours import Ours, make_flow
 from tfp_realnvp import hardware
-from tfp_realnvp.training import callbacks
-from tfp_realnvp.training.images import training_batches
 
 FOR_EVER = 10**9  # steps, and seconds
 
@@ -23,14 +23,14 @@ def make(flow, precision, images):
 
 
 class Progress(callbacks.ShowProgress):
-    """The bar without the epoch's line, which tells of validation."""
+    """The progress bar without the line for each epoch, which needs a validation score."""
 
     def on_epoch_end(self, epoch, logs=None):
-        """Nothing."""
+        """Print nothing."""
 
 
 class Command(Ours):
-    """`Ours`, but for the way it is trained."""
+    """As `Ours`, but trained in another way."""
 
     def __init__(self, flow):
         super().__init__(flow)
@@ -45,7 +45,7 @@ class Command(Ours):
         ]
 
     def train(self, batches):
-        """An epoch of shuffled images; the input is made once, as in a run of many epochs."""
+        """An epoch of shuffled images. The input is made once for all epochs, as in a run."""
         steps, size = batches.shape[:2]
         if size not in self._inputs:
             images = batches.reshape(-1, *batches.shape[2:])

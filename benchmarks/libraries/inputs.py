@@ -1,4 +1,4 @@
-"""What the flows that are plain TensorFlow share: how images reach them, and how they answer."""
+"""What the flows in TensorFlow share: their input, and the methods that `libraries` lists."""
 
 import tensorflow as tf
 
@@ -6,7 +6,7 @@ import tensorflow as tf
 def as_dataset(batches):
     """The batches one after the other.
 
-    Without tf.data's tuner: it would keep the end of a short data set waiting until it wakes up.
+    tf.data's tuner is off: a short data set would end only when the tuner's sleep is over.
     """
     options = tf.data.Options()
     options.autotune.enabled = False
@@ -14,7 +14,7 @@ def as_dataset(batches):
 
 
 class PlainFlow:
-    """A flow with functions `_step`, `_log_prob` and `_sample`, behind the interface of `libraries`."""
+    """A flow that defines `_step`, `_log_prob` and `_sample`."""
 
     def train(self, batches):
         """A step for each batch."""

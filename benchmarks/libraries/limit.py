@@ -1,7 +1,8 @@
 """The limit: the couplings of the dense flow in plain TensorFlow, and nothing around them.
 
-Layers, `tanh`, `exp`, the affine map, squares of latents; in training gradients and Adam; the random latents of
-`sample`. What else a flow has is left out: noise, the tone curve, the order of the pixels.
+They are the layers, `tanh`, `exp`, the affine map and the squares of the latents; in training, gradients and
+Adam; in `sample`, random latents. The rest of a flow is left out: noise, the tone curve, the order of the
+pixels.
 """
 
 import tensorflow as tf
@@ -19,7 +20,7 @@ def make(flow, precision, images):
 
 
 class Limit(Bare):
-    """The shortest way into the couplings, and out of them."""
+    """As `Bare`, with the least that turns images into the input of the couplings, and back."""
 
     def _learned(self):
         return [w for layer in self._flow.conditioners for w in layer.trainable_variables]

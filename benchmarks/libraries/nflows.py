@@ -29,7 +29,7 @@ def _dense():
 
 
 class _Mlp(MLP):
-    """`nflows.nn.nets.MLP`, which does not take the context that couplings hand over."""
+    """`nflows.nn.nets.MLP`, made to accept the context that couplings pass."""
 
     def forward(self, inputs, context=None):
         return super().forward(inputs)

@@ -1,10 +1,11 @@
-"""tfp_realnvp, through its public path."""
+"""tfp_realnvp, as its users call it."""
+
+from internals import STEPS_A_CALL
 
 from libraries import BLOCKS, CHANNELS, COUPLINGS, HIDDEN, LEARNING_RATE, SCALES
 from libraries.inputs import as_dataset
 from tfp_realnvp import MultiscaleRealNVP, RealNVP, hardware
 from tfp_realnvp.optimizers import Adam
-from tfp_realnvp.training.session import STEPS_A_CALL
 
 
 def make(flow, precision, images):
@@ -14,7 +15,7 @@ def make(flow, precision, images):
 
 
 def make_flow(flow, precision):
-    """The flow itself, compiled to train as many steps a call as by `train`."""
+    """The flow itself, compiled with as many steps in a call as the command `train` does."""
     dtype = {"float32": "float32", "bfloat16": "mixed_bfloat16"}[precision]
     shape = (28, 28, 1)
     name = {"dense": "realnvp", "convolutional": "multiscale"}[flow]
@@ -41,14 +42,14 @@ def make_flow(flow, precision):
 
 
 class Ours:
-    """A flow of ours behind the interface of `libraries`."""
+    """A flow of ours with the methods that `libraries` lists."""
 
     def __init__(self, flow):
         self.flow = flow
         self.parameters = sum(weight.shape.num_elements() for weight in flow.trainable_variables)
 
     def train(self, batches):
-        """`fit`, a step for each batch."""
+        """By `fit`."""
         self.flow.fit(as_dataset(batches), epochs=1, verbose=0)
 
     def log_prob(self, images):

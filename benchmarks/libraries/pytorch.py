@@ -1,4 +1,4 @@
-"""What the PyTorch libraries share: the way in, the training step, the convolutional network."""
+"""What the PyTorch libraries share: the preprocessing, the training step, the convolutional network."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ from torch.nn import functional
 from libraries import ALPHA, BLOCKS, CHANNELS, LEARNING_RATE, LEVELS, SIDE
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
-torch.set_num_threads(len(os.sched_getaffinity(0)))  # as many as TensorFlow has
+torch.set_num_threads(len(os.sched_getaffinity(0)))  # the number that TensorFlow uses
 
 
 def checkerboard() -> np.ndarray:
-    """0 and 1 for the colours of a checkerboard, in the order of the flat pixels."""
+    """0 for one colour of a checkerboard and 1 for the other, for each pixel of a flattened image."""
     return (np.indices((SIDE, SIDE)).sum(0) % 2).ravel()
 
 
 class TorchFlow:
-    """A flow of one of the libraries on logits of images, with Adam.
+    """A flow of one of the libraries, on the logits of images, with Adam.
 
     Args:
       module: the flow, a `torch.nn.Module`.
-      log_prob: from logits to nats.
-      sample: from a number to logits.
-      shape: of the logits, without the batch.
-      precision: "bfloat16" means PyTorch's autocast.
+      log_prob: a function from logits to log-likelihoods in nats.
+      sample: a function from a number to so many logits.
+      shape: the shape of the logits, without the batch.
+      precision: "float32", or "bfloat16" for PyTorch's autocast.
     """
 
     def __init__(self, module: nn.Module, log_prob, sample, *, shape, precision: str):
@@ -67,7 +67,7 @@ class TorchFlow:
             return images.reshape(n, SIDE, SIDE, 1).cpu().numpy()
 
     def learn(self, images, *, batch_size, every, report):
-        """Train for ever on images in random order, and report after every so many steps."""
+        """Train without end on images in random order, and call `report` after every `every` steps."""
         rng = np.random.default_rng(0)
         self._clip = True
         step = 0
@@ -90,7 +90,7 @@ class TorchFlow:
 
 
 class ConvResNet(nn.Module):
-    """The layers of `tfp_realnvp.conditioners.ConvResNet`, from kept channels to shift and scale."""
+    """The layers of `tfp_realnvp.layers.conv_resnet`, from kept channels to shift and scale."""
 
     def __init__(self, inputs: int, outputs: int):
         super().__init__()
@@ -109,7 +109,7 @@ class ConvResNet(nn.Module):
         nn.init.zeros_(self.last.bias)
 
     def forward(self, kept, context=None):
-        """Shift and scale, as the library wants them."""
+        """Shift and scale, in one tensor."""
         features = self.first(kept)
         for block in self.blocks:
             features = features + block(features)

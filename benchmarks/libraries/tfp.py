@@ -1,4 +1,4 @@
-"""TensorFlow Probability alone, in the obvious way: masks of the whole image, a chain of bijectors.
+"""TensorFlow Probability alone, in the obvious way: a chain of bijectors with masks of the whole image.
 
 The conditioner is evaluated wherever a bijector's method needs it: twice in `log_prob`.
 """

@@ -1,4 +1,4 @@
-"""zuko (PyTorch). It has no convolutional flow."""
+"""zuko (PyTorch), which has no convolutional flow."""
 
 import torch
 from zuko.distributions import DiagNormal

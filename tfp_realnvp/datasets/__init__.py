@@ -3,9 +3,9 @@
 import warnings
 
 from tfp_realnvp.datasets.images import ImageSet, LabelledImages
-from tfp_realnvp.datasets.parts import draw_shots, split
 from tfp_realnvp.datasets.png import read_png_folder
 from tfp_realnvp.datasets.sources import check, load
+from tfp_realnvp.datasets.subsets import draw_shots, split
 
 __all__ = [
     "ImageSet",
@@ -21,7 +21,7 @@ __all__ = [
 def __getattr__(name: str):
     if name == "Dataset":
         warnings.warn(
-            "`tfp_realnvp.datasets.Dataset` is called `ImageSet` now; the old name goes with version 0.6.",
+            "`tfp_realnvp.datasets.Dataset` is called `ImageSet` now; the old name goes in version 0.6.",
             FutureWarning,
             stacklevel=2,
         )

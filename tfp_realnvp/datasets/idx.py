@@ -1,4 +1,4 @@
-"""Reader of idx files, the format of MNIST: sizes are checked before anything is read."""
+"""Reads idx files, the format of MNIST. Sizes are checked before anything is read."""
 
 from __future__ import annotations
 
@@ -10,18 +10,20 @@ from pathlib import Path
 import numpy as np
 
 from tfp_realnvp.datasets.images import Arrays
+from tfp_realnvp.datasets.limits import MAX_BYTES
 
 __all__ = ["read_idx", "read_idx_folder"]
 
-MAX_BYTES = 8 << 30  # of one array; a larger data set would not fit into memory anyway
-
 
 def read_idx_folder(folder: Path) -> tuple[Arrays, Arrays]:
-    """The four idx files of a folder, raw or gzip: ((images, labels) for training, the same for testing).
+    """Read the four idx files of a folder, raw or gzip.
+
+    Returns:
+      ((images, labels) for training, the same for testing).
 
     Raises:
-      FileNotFoundError: one of the four is not there.
-      ValueError: one is not what its name says.
+      FileNotFoundError: one of the four is missing.
+      ValueError: one is damaged or does not hold what its name says.
     """
     train, test = (
         _idx_pair(_find_idx(folder, part, "images", 3), _find_idx(folder, part, "labels", 1))
@@ -58,13 +60,13 @@ def _idx_pair(image_file: Path, label_file: Path) -> Arrays:
 
 
 def read_idx(file: Path) -> np.ndarray:
-    """One idx file of unsigned bytes, raw or gzip.
+    """Read one idx file of unsigned bytes, raw or gzip.
 
     The format: two zero bytes, the element type (8: unsigned byte), the number of axes, the length of each
     axis as a big-endian 32-bit integer, the elements.
 
     Raises:
-      ValueError: another format, a file that is cut short or goes on after its last element.
+      ValueError: the file has another format, is cut short, or goes on after its last element.
     """
     opener = gzip.open if file.suffix == ".gz" else open
     try:

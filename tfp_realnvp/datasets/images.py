@@ -1,4 +1,4 @@
-"""Images in memory: with their labels, and as a training and a test part."""
+"""Images in memory: `LabelledImages`, and `ImageSet`, which has two of them, for training and for testing."""
 
 from __future__ import annotations
 
@@ -9,9 +9,8 @@ import numpy as np
 
 __all__ = ["Arrays", "ImageSet", "LabelledImages"]
 
-Arrays = tuple[
-    np.ndarray, np.ndarray
-]  # images uint8 [n, height, width, channels], labels int64 [n]
+# images uint8 [n, height, width, channels], labels int64 [n]
+Arrays = tuple[np.ndarray, np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -29,27 +28,27 @@ class LabelledImages:
     def __post_init__(self):
         if self.images.dtype != np.uint8 or self.images.ndim != 4:
             raise ValueError(
-                "images must be uint8 [n, height, width, channels], received "
+                "`images` must be uint8 [n, height, width, channels], received "
                 f"{self.images.dtype} {list(self.images.shape)}."
             )
         if self.labels.shape != self.images.shape[:1]:
             raise ValueError(
-                f"labels must be one an image, received {list(self.labels.shape)} labels for "
-                f"{len(self.images)} images."
+                f"`labels` must have the shape [{len(self.images)}], one for each image, received "
+                f"{list(self.labels.shape)}."
             )
 
     def __len__(self) -> int:
         return len(self.images)
 
     def take(self, index: np.ndarray) -> LabelledImages:
-        """The images at these positions, or where this bool array is True."""
+        """The images at these positions, or those for which this bool array is True."""
         return LabelledImages(self.images[index], self.labels[index])
 
     def only(self, labels: Iterable[int]) -> LabelledImages:
-        """The images with one of these labels.
+        """The images that have one of these labels.
 
         Raises:
-          ValueError: there is none with one of them.
+          ValueError: no image has one of them.
         """
         labels = list(labels)
         known = np.unique(self.labels)
@@ -59,16 +58,16 @@ class LabelledImages:
         return self.take(np.isin(self.labels, labels))
 
     def without(self, labels: Iterable[int]) -> LabelledImages:
-        """The images with none of these labels.
+        """The images that have none of these labels.
 
         Raises:
-          ValueError: one of them is not there, or nothing is left.
+          ValueError: no image has one of them, or all images have.
         """
         labels = list(labels)
         self.only(labels)
         rest = self.take(~np.isin(self.labels, labels))
         if len(rest) == 0:
-            raise ValueError(f"nothing is left when the labels {_ranges(labels)} are held out.")
+            raise ValueError(f"no images are left when the labels {_ranges(labels)} are held out.")
         return rest
 
 
@@ -77,9 +76,9 @@ class ImageSet:
     """Training and test images.
 
     Attributes:
-      train: what may be learned from.
-      test: the official test split where there is one.
-      levels: number of grey levels; images are in [0, levels).
+      train: the images to learn from.
+      test: the data set's own test split, if it has one.
+      levels: number of grey levels; pixels are in [0, levels).
     """
 
     train: LabelledImages
@@ -93,7 +92,7 @@ class ImageSet:
 
 
 def _ranges(labels) -> str:
-    """0, 1, 2, 3, 7 as "0-3, 7"."""
+    """Labels in short form: 0, 1, 2, 3, 7 become "0-3, 7"."""
     labels = sorted(int(label) for label in set(labels))
     starts = [label for label in labels if label - 1 not in labels]
     ends = [label for label in labels if label + 1 not in labels]

@@ -1,4 +1,4 @@
-"""Reader of npz files: nothing is unpickled, sizes are checked first."""
+"""Reads npz files. Sizes are checked first, and nothing is unpickled: that could run code."""
 
 from __future__ import annotations
 
@@ -9,20 +9,23 @@ from pathlib import Path
 import numpy as np
 
 from tfp_realnvp.datasets.images import Arrays
+from tfp_realnvp.datasets.limits import MAX_BYTES
 
 __all__ = ["read_npz"]
 
-MAX_BYTES = 8 << 30  # of one array; a larger data set would not fit into memory anyway
-
 
 def read_npz(file: Path) -> tuple[Arrays, Arrays | None]:
-    """An npz file with `images` and `labels`, and `test_images` and `test_labels` if it has a test split.
+    """Read an npz file with `images` and `labels`, and, for a test split, `test_images` and `test_labels`.
 
     Images are uint8 [n, height, width] or [n, height, width, channels], labels integers [n].
 
+    Returns:
+      ((images, labels) for training, the same for testing, or None without a test split).
+
     Raises:
-      ValueError: not an npz file, a key that is missing, arrays of another type or too large, or objects
-        in need of pickle.
+      FileNotFoundError: there is no such file.
+      ValueError: it is not an npz file, a key is missing, or an array has another type or shape, is too large,
+        or holds Python objects.
     """
     try:
         if not file.is_file():

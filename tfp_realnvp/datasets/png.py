@@ -1,4 +1,4 @@
-"""Reader of folders of PNG files: sizes are checked before anything is decoded."""
+"""Reads folders of PNG files. Sizes are checked before anything is decoded."""
 
 from __future__ import annotations
 
@@ -8,23 +8,22 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-__all__ = ["read_png_folder"]
+from tfp_realnvp.datasets.limits import MAX_FILES, MAX_PIXELS
 
-MAX_PIXELS = 1 << 24  # of one PNG
-MAX_FILES = 10_000
+__all__ = ["read_png_folder"]
 
 
 def read_png_folder(
     folder: Path, image_shape: tuple[int, int, int], *, levels: int = 256
 ) -> np.ndarray:
-    """The PNG files of a folder, in the order of their names, as images of a shape.
+    """Read the PNG files of a folder, in the order of their names, as images of one shape.
 
-    Files of another size are resized if their height and width have the same ratio; colours become grey,
-    or grey three equal colours, as the shape asks.
+    A file of another size is resized if its ratio of width to height fits. With one channel, colours become
+    grey; with three, grey becomes three equal colours.
 
     Args:
-      folder: with files that end in .png.
-      image_shape: (height, width, channels), 1 or 3 channels.
+      folder: the folder; files that do not end in .png are left out.
+      image_shape: (height, width, channels) of the result, with 1 or 3 channels.
       levels: number of grey levels of the result.
 
     Returns:
@@ -32,7 +31,7 @@ def read_png_folder(
 
     Raises:
       FileNotFoundError: there is no such folder, or it has no PNG files.
-      ValueError: too many files or pixels, another ratio, or a file that is no PNG.
+      ValueError: there are too many files or pixels, a ratio does not fit, or a file is not a PNG.
     """
     files = sorted(path for path in Path(folder).glob("*") if path.suffix.lower() == ".png")
     if not files:
@@ -43,7 +42,9 @@ def read_png_folder(
         )
     modes = {1: "L", 3: "RGB"}
     if image_shape[-1] not in modes:
-        raise ValueError(f"a PNG has 1 or 3 channels, the images of this flow {image_shape[-1]}.")
+        raise ValueError(
+            f"PNG files have 1 or 3 channels, but images with {image_shape[-1]} are needed here."
+        )
     images = [_read_png(file, image_shape[:2], modes[image_shape[-1]]) for file in files]
     pixels = np.stack(images).reshape(len(images), *image_shape).astype(np.int64)
     return (pixels * levels // 256).astype(np.uint8)

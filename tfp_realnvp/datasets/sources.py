@@ -9,7 +9,7 @@ import numpy as np
 from tfp_realnvp.datasets.idx import read_idx_folder
 from tfp_realnvp.datasets.images import ImageSet, LabelledImages
 from tfp_realnvp.datasets.npz import read_npz
-from tfp_realnvp.datasets.parts import split
+from tfp_realnvp.datasets.subsets import split
 from tfp_realnvp.datasets.tfds_reader import check_tfds, read_tfds, unknown_source
 
 __all__ = ["check", "load"]
@@ -21,18 +21,18 @@ def load(
     """Load a data set.
 
     Args:
-      source: "digits" (8x8, 17 levels, embedded), "idx:FOLDER" (four idx files, raw or gzip),
-        "npz:FILE" (keys `images` and `labels`, and `test_images` and `test_labels` if there is a test
-        split), or the name of an image set of TensorFlow Datasets, "mnist" for example.
-      manual_dir: for TensorFlow Datasets, a folder with files that were fetched beforehand.
-      data_dir: for TensorFlow Datasets, where prepared sets are kept (default: its own).
+      source: "digits" (8x8 pixels, 17 levels, embedded), "idx:FOLDER" (four idx files, raw or gzip),
+        "npz:FILE" (with the keys `images` and `labels`, and for a test split `test_images` and
+        `test_labels`), or the name of an image set of TensorFlow Datasets, "mnist" for example.
+      manual_dir: for TensorFlow Datasets, a folder with the original files, downloaded beforehand.
+      data_dir: for TensorFlow Datasets, the folder of prepared data sets (default: its own).
 
     Returns:
-      ImageSet. Where the source has no test split, a fixed fifth is put aside as one.
+      ImageSet. If the source has no test split, a fifth of the images, always the same, becomes one.
 
     Raises:
-      ValueError: an unknown source, or files that do not hold what they should.
-      OSError: files that are not there, and data sets that cannot be fetched.
+      ValueError: the source is unknown, or its files do not hold what they should.
+      OSError: a file is missing, or the data set cannot be downloaded.
 
     Example:
       >>> digits = load("digits")
@@ -61,7 +61,7 @@ def load(
 def check(
     source: str, *, manual_dir: str | Path | None = None, data_dir: str | Path | None = None
 ) -> None:
-    """Find out in a few seconds whether a data set can be had; `load` reads it.
+    """Check within seconds that a data set is there or can be downloaded, without reading it.
 
     Args:
       source: as in `load`.
@@ -69,7 +69,7 @@ def check(
       data_dir: as in `load`.
 
     Raises:
-      ValueError, OSError: as `load`, but for what only shows in the files' content.
+      ValueError, OSError: as in `load`, except for errors that only reading the files can find.
     """
     kind, colon, place = source.partition(":")
     if colon and (kind not in ("idx", "npz") or not place):

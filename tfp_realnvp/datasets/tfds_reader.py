@@ -1,4 +1,4 @@
-"""Reader of the image sets of TensorFlow Datasets, with an answer in seconds where there is no network."""
+"""Reads the image sets of TensorFlow Datasets. Without a network it says so within seconds."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from tfp_realnvp.datasets.images import Arrays
 
 __all__ = ["check_tfds", "read_tfds", "unknown_source"]
 
-DECODED_AHEAD = 256  # images; with 4, threads wait for each other: twice the time
-NETWORK_SECONDS = 5  # how long to wait for a sign of the download server
+DECODED_AHEAD = 256  # images; with 4, threads wait for each other and it takes twice as long
+NETWORK_SECONDS = 5  # how long to wait for the download server to answer
 
 
 def unknown_source(source: str) -> ValueError:
-    """The error that says which sources there are."""
+    """The error for an unknown source, which lists the known ones."""
     return ValueError(
         f"unknown data set {source!r}: expected digits, idx:FOLDER, npz:FILE, or the name of an image set "
         "of TensorFlow Datasets (mnist, fashion_mnist, kmnist, cifar10 ...)."
@@ -32,16 +32,16 @@ def unknown_source(source: str) -> ValueError:
 def check_tfds(
     name: str, *, manual_dir: str | Path | None = None, data_dir: str | Path | None = None
 ) -> None:
-    """Find out in a few seconds whether an image set can be had.
+    """Check within seconds that an image set is there or can be downloaded.
 
     Args:
       name: as in the catalogue of TensorFlow Datasets.
-      manual_dir: a folder with the original files, fetched beforehand; no network is used then.
-      data_dir: where prepared sets are kept.
+      manual_dir: a folder with the original files, downloaded beforehand; the network is then not used.
+      data_dir: the folder of prepared data sets.
 
     Raises:
-      ValueError: an unknown set, or one that does not consist of labelled images of one size.
-      OSError: the set is not prepared yet, and its files are neither in `manual_dir` nor within reach.
+      ValueError: the name is unknown, or the set does not consist of labelled images of one size.
+      OSError: the set is not prepared yet, its files are not in `manual_dir`, and the server does not answer.
     """
     builder = _builder(name, data_dir)
     _keys(builder)
@@ -55,17 +55,17 @@ def check_tfds(
     if missing and (reason := _why_unreachable(next(iter(missing)))) is not None:
         raise OSError(
             f"the data set {builder.name!r} is not prepared in {builder.data_dir}, its files "
-            f"({', '.join(missing.values())}) are not in {manual_dir or '--manual-dir (not given)'} with "
-            f"the expected checksums, and the network is out of reach ({reason}). Go on with one of: "
-            "--manual-dir FOLDER (a folder with these files); --dataset idx:FOLDER or npz:FILE (other "
-            "files of yours); --dataset digits (embedded)."
+            f"({', '.join(missing.values())}) are not in {manual_dir or '`manual_dir` (not given)'} with "
+            f"the expected checksums, and they cannot be downloaded ({reason}). Put these files into a "
+            "folder and name it by `manual_dir`, or choose another data set: idx:FOLDER or npz:FILE for "
+            "files of your own, digits for the embedded one."
         )
 
 
 def read_tfds(
     name: str, *, manual_dir: str | Path | None = None, data_dir: str | Path | None = None
 ) -> tuple[Arrays, Arrays | None]:
-    """Prepare, if need be, and read an image set that `check_tfds` found to be within reach.
+    """Read an image set that passed `check_tfds`; prepare it first if that was not done before.
 
     Args:
       name: as in `check_tfds`.
@@ -73,7 +73,7 @@ def read_tfds(
       data_dir: as in `check_tfds`.
 
     Returns:
-      ((images, labels) for training, the same for testing, or None).
+      ((images, labels) for training, the same for testing, or None without a test split).
     """
     import tensorflow_datasets as tfds  # noqa: PLC0415  (slow to import)
 
@@ -91,7 +91,7 @@ def read_tfds(
 def _builder(name: str, data_dir: str | Path | None):
     import tensorflow_datasets as tfds  # noqa: PLC0415  (slow to import)
 
-    logging.getLogger("absl").setLevel(logging.ERROR)  # it warns of its own deprecated parts
+    logging.getLogger("absl").setLevel(logging.ERROR)  # it warns about its own deprecated parts
     try:
         return tfds.builder(name, data_dir=data_dir)
     except tfds.core.registered.DatasetNotFoundError as error:
@@ -101,7 +101,7 @@ def _builder(name: str, data_dir: str | Path | None):
 def _read(tfds, builder, part: str, image_key: str, label_key: str) -> Arrays:
     import tensorflow as tf  # noqa: PLC0415  (slow to import)
 
-    # tuning and caching are for what is read again and again
+    # the set is read once: tuning and caching would not pay
     options = tf.data.Options()
     options.autotune.enabled = False
     config = tfds.ReadConfig(
@@ -114,7 +114,7 @@ def _read(tfds, builder, part: str, image_key: str, label_key: str) -> Arrays:
 
 
 def _keys(builder) -> tuple[str, str]:
-    """The names of the image and of the label, if the set is one of labelled images of one size."""
+    """The names of the features that hold the image and the label. Images must be uint8 and of one size."""
     features, keys = builder.info.features, builder.info.supervised_keys
     if keys is not None and len(keys) == 2 and set(keys) <= set(features):
         image = features[keys[0]]
@@ -138,7 +138,7 @@ def _is_file(file: Path, checksum: str) -> bool:
 
 
 def _why_unreachable(url: str) -> str | None:
-    """None if the server of this address answers at all, within NETWORK_SECONDS; or else why not."""
+    """Why the server of this address does not answer within NETWORK_SECONDS; None if it does."""
     outcome: queue.SimpleQueue[str | None] = queue.SimpleQueue()
 
     def ask():
@@ -146,13 +146,13 @@ def _why_unreachable(url: str) -> str | None:
             request = urllib.request.Request(url, method="HEAD")
             urllib.request.urlopen(request, timeout=NETWORK_SECONDS).close()
         except urllib.error.HTTPError:
-            outcome.put(None)  # an answer, if not the wanted one
+            outcome.put(None)  # it refuses, but it answers
         except (OSError, http.client.HTTPException) as error:
             outcome.put(str(error))
         else:
             outcome.put(None)
 
-    # In a thread, because a name server may hang for longer than the connection's own limit.
+    # In a thread, because looking up the name may take longer than the timeout, which does not count it.
     threading.Thread(target=ask, daemon=True).start()
     try:
         return outcome.get(timeout=NETWORK_SECONDS)

@@ -1,24 +1,25 @@
-"""What the machine has, and what is fastest on it: the one place that decides this.
+"""What the machine has and what is fastest on it: the one place that decides this.
 
 | machine | precision of matrix products in training | XLA |
 |---|---|---|
 | GPU | bfloat16 | yes (Keras's own choice for `jit_compile="auto"`) |
-| CPU with AMX, or of AMD with AVX-512's instructions for bfloat16 | bfloat16 | no |
+| CPU with AMX; AMD CPU with AVX-512's bfloat16 instructions | bfloat16 | no |
 | other CPUs | float32 | no |
 
-Intel's CPUs have AVX-512's, too, but multiply with them at half the speed of float32: without AMX all jobs of
-benchmarks/compare.py took 1.4 to 1.6 times as long in bfloat16. With AMX they were 1.2 to 2.8 times as fast.
+Intel's CPUs have the bfloat16 instructions of AVX-512, too, but multiply with them at half the speed of
+float32. Without AMX, every job of benchmarks/compare.py took 1.4 to 1.6 times as long in bfloat16 as in
+float32; with AMX, bfloat16 was 1.2 to 2.8 times as fast.
 
-On a CPU of two cores a batch is computed in two shards, each by a thread of its own (`shards`), and not in
-TensorFlow's own way, by two threads for each operation. More cores are left to that: they were not measured.
-`use(shards=4)` tries another number.
+On a CPU of two cores a batch is cut into two shards, and each shard is computed by its own thread (`shards`).
+TensorFlow by itself would instead use both threads within each operation, and so it does on CPUs with more
+cores, on which shards were not measured. `use(shards=4)` tries another number.
 
-`train` does ten steps of a dense flow for each call from Python, on all machines. A step of convolutions is
-called alone: it is long, and between two calls progress is shown and a run may end.
+`train` does ten steps of a dense flow in each call from Python, on all machines. A convolutional flow does one
+step a call: its steps are long, and only between two calls can progress be shown or a run be ended.
 
-What a dense step takes the other ways, in parts of its time in shards, ten steps a call, without XLA, by
-benchmarks/choices.py with 11 rounds on an Intel without AMX, in float32 (a run of 5 rounds before it had 1.14
-and 0.90 in the first line: the machine is shared):
+The table shows how long a step of the dense flow takes in other ways, relative to two shards with ten steps a
+call and without XLA. It is from benchmarks/choices.py with 11 rounds, in float32, on an Intel CPU without AMX.
+(The machine is shared: in a run of 5 rounds before it, the first line was 1.14 and 0.90.)
 
 | | batch 128 | batch 512 |
 |---|---|---|
@@ -27,9 +28,9 @@ and 0.90 in the first line: the machine is shared):
 | TensorFlow's own threads | 1.39 | 1.23 |
 | TensorFlow's own threads, XLA | 1.19 | 1.33 |
 
-Scoring and drawing are in float32 unless asked (`ImageFlow.in_precision`). Batches are those of `config.FLOWS`
-on all machines: they decide what is learned. benchmarks/compare.py measures the lines of CPUs; those of the
-GPU are TensorFlow's advice, not measured.
+Images are scored and drawn in float32 unless bfloat16 is asked for (`ImageFlow.in_precision`). The default
+batch size does not depend on the machine, since it decides what is learned. The choices for CPUs were measured
+by benchmarks/compare.py; those for GPUs are TensorFlow's advice and were not measured.
 """
 
 from tfp_realnvp.hardware.device import (

@@ -4,88 +4,98 @@ from __future__ import annotations
 
 import contextlib
 import os
-from typing import Literal
+from typing import Literal, get_args
 
 from tfp_realnvp.hardware.amx import amx_works, cpu
 
 __all__ = ["Device", "cores", "default_precision", "describe", "name", "shards", "use"]
 
 Device = Literal["auto", "cpu", "gpu"]
-SHARDED_CORES = 2
+SHARDED_CORES = 2  # where shards are the default; more cores were not measured
 
 
 def use(device: Device = "auto", *, shards: int | None = None) -> None:
-    """Choose the device of this process and its threads, before TensorFlow has used any.
+    """Choose the device of this process and its threads. Call it before TensorFlow computes anything.
 
     Args:
       device: "cpu", "gpu", or "auto" for a GPU if there is one.
-      shards: in how many shards flows compute a batch on a CPU, each in a thread of its own. None means two on
-        a CPU of two cores, if TensorFlow has not begun and its threads were not chosen before; else one.
+      shards: into how many shards a flow cuts a batch on a CPU; each shard has a thread of its own. 1 leaves
+        the threads to TensorFlow. None means two shards on a CPU of two cores, unless TensorFlow has begun or
+        its threads were chosen before; then, and on other CPUs, nothing changes. A GPU takes whole batches.
 
     Raises:
-      ValueError: no GPU is there, but one was asked for; fewer than one shard; or `shards` that come too late,
-        after TensorFlow has begun.
+      ValueError: another device; a GPU was asked for and there is none; `shards` is not an integer of at least
+        1; or the choice comes too late, after TensorFlow has begun.
 
     Example:
       `hardware.use("cpu", shards=4)` on a machine of four cores.
     """
     import tensorflow as tf  # noqa: PLC0415  (slow to import)
 
-    from tfp_realnvp.compute import sharding  # noqa: PLC0415
-
+    if device not in get_args(Device):
+        raise ValueError(
+            f"`device` must be one of {', '.join(get_args(Device))}, received {device!r}."
+        )
+    if shards is not None and (not isinstance(shards, int) or shards < 1):
+        raise ValueError(f"`shards` must be an integer of at least 1, received {shards!r}.")
     if device == "cpu":
-        tf.config.set_visible_devices([], "GPU")
-    elif device == "gpu" and not tf.config.get_visible_devices("GPU"):
+        with _in_time("device"):
+            tf.config.set_visible_devices([], "GPU")
+    gpus = tf.config.get_visible_devices("GPU")
+    if device == "gpu" and not gpus:
         raise ValueError(
             "TensorFlow sees no GPU: install its libraries with pip install -e '.[gpu]' and look at "
             "nvidia-smi, or leave `device` out."
         )
     threads = tf.config.threading
-    if shards is None:
-        chosen = (
-            threads.get_intra_op_parallelism_threads() or threads.get_inter_op_parallelism_threads()
-        )
-        if cores() != SHARDED_CORES or chosen or tf.config.get_visible_devices("GPU"):
-            return
-        with contextlib.suppress(
-            RuntimeError
-        ):  # TensorFlow has begun: its threads stay as they are
-            _set_threads(threads, SHARDED_CORES)
-            sharding.use_shards(SHARDED_CORES)
+    if gpus:
         return
-    if shards < 1:
-        raise ValueError(f"`shards` must be at least 1, received {shards}.")
-    if shards > 1:
-        try:
-            _set_threads(threads, shards)
-        except RuntimeError as error:
-            raise ValueError(
-                "`shards` must be chosen before TensorFlow computes anything: call `hardware.use` first."
-            ) from error
-    sharding.use_shards(shards)
+    if shards is not None:
+        with _in_time("shards"):
+            _share_out(threads, shards)
+    elif cores() == SHARDED_CORES and not (
+        threads.get_intra_op_parallelism_threads() or threads.get_inter_op_parallelism_threads()
+    ):
+        with contextlib.suppress(RuntimeError):  # TensorFlow has begun: its threads stay
+            _share_out(threads, SHARDED_CORES)
 
 
-def _set_threads(threads, count):
-    threads.set_intra_op_parallelism_threads(1)
-    threads.set_inter_op_parallelism_threads(count)
+@contextlib.contextmanager
+def _in_time(argument):
+    try:
+        yield
+    except RuntimeError as error:
+        raise ValueError(
+            f"`{argument}` must be chosen before TensorFlow computes anything: call `hardware.use` first."
+        ) from error
+
+
+def _share_out(threads, count):
+    from tfp_realnvp.compute import sharding  # noqa: PLC0415  (it imports TensorFlow)
+
+    if count == sharding.shards():
+        return
+    threads.set_intra_op_parallelism_threads(1 if count > 1 else 0)  # 0: TensorFlow decides
+    threads.set_inter_op_parallelism_threads(count if count > 1 else 0)
+    sharding.use_shards(count)
 
 
 def shards() -> int:
-    """In how many shards a flow computes a batch."""
+    """Into how many shards a flow cuts a batch."""
     from tfp_realnvp.compute import sharding  # noqa: PLC0415  (it imports TensorFlow)
 
     return sharding.shards()
 
 
 def cores() -> int:
-    """Those that this process may use."""
+    """How many cores this process may use."""
     if hasattr(os, "sched_getaffinity"):  # not everywhere
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
 
 
 def name() -> str:
-    """The GPU's name, or CPU."""
+    """The name of the GPU, or "CPU"."""
     import tensorflow as tf  # noqa: PLC0415
 
     gpus = tf.config.get_visible_devices("GPU")
@@ -95,10 +105,10 @@ def name() -> str:
 
 
 def describe(precision: str) -> str:
-    """What a run says at its start of what it uses.
+    """One line about the device, as a training run prints it at its start.
 
     Args:
-      precision: of the matrix products.
+      precision: that of the matrix products.
 
     Example:
       >>> describe("float32")
@@ -115,7 +125,7 @@ def describe(precision: str) -> str:
 
 
 def default_precision() -> Literal["float32", "mixed_bfloat16"]:
-    """The fastest precision of this machine's matrix products that learns as well as float32."""
+    """The precision in which this machine multiplies matrices fastest; a flow learns as well in either."""
     import tensorflow as tf  # noqa: PLC0415
 
     if tf.config.get_visible_devices("GPU"):

@@ -1,4 +1,4 @@
-"""Parts of labelled images: a random share, a few examples of a label."""
+"""Random subsets of labelled images: a fraction of them, a few examples of one label."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ from tfp_realnvp.datasets.images import LabelledImages
 
 __all__ = ["draw_shots", "split"]
 
-SPLIT_SEED = 20170227  # one fixed split for every run, whatever the run's own seed
+SPLIT_SEED = 20170227  # all runs have the same split, whatever their own seeds
 
 
 def split(
     data: LabelledImages, *, fraction: float, seed: int = SPLIT_SEED
 ) -> tuple[LabelledImages, LabelledImages]:
-    """Cut a random part off; the same seed cuts off the same images.
+    """Put a random fraction of the images aside; the same seed chooses the same images.
 
     Args:
-      data: what to cut.
-      fraction: size of the part, between 0 and 1.
-      seed: of the choice.
+      data: the images.
+      fraction: how much is put aside, between 0 and 1.
+      seed: of the random choice.
 
     Returns:
-      (the rest, the part), each in the original order.
+      (what remains, what was put aside), each in the original order.
 
     Raises:
       ValueError: one of them would be empty.
@@ -30,7 +30,8 @@ def split(
     count = round(fraction * len(data))
     if not 0 < count < len(data):
         raise ValueError(
-            f"cannot cut a fraction of {fraction} off {len(data)} images: both parts need at least one."
+            f"`fraction` must leave at least one image on either side: {fraction} of {len(data)} images does "
+            "not."
         )
     chosen = np.zeros(len(data), bool)
     chosen[np.random.default_rng(seed).permutation(len(data))[:count]] = True
@@ -38,19 +39,19 @@ def split(
 
 
 def draw_shots(data: LabelledImages, label: int, count: int, seed: int) -> np.ndarray:
-    """Draw a few examples of a label, none twice.
+    """Choose a few random examples of one label (shots), none twice.
 
     Args:
-      data: to draw from.
-      label: of the shots.
-      count: how many, at least 2 (a Gaussian is fitted to them).
-      seed: of the choice.
+      data: the images to choose from.
+      label: the label of the shots.
+      count: how many, at least 2, since a Gaussian is fitted to them.
+      seed: of the random choice.
 
     Returns:
       uint8 array [count, height, width, channels].
 
     Raises:
-      ValueError: a label that is not there, a count below 2, or fewer images than asked for.
+      ValueError: no image has the label, `count` is below 2, or there are fewer images than that.
     """
     if count < 2:
         raise ValueError(f"at least 2 shots are needed to fit a Gaussian, received {count}.")
