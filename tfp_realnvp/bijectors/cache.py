@@ -12,13 +12,12 @@ def renewed(bijector, direction: str, value, result: Any):
     """Keep a result for a pair of `x` and `y = bijector.forward(x)`, in place of what was kept before.
 
     TFP calls `_inverse` and `_forward_log_det_jacobian` one after the other, and both need the conditioner's
-    answer: `_forward` and `_inverse` renew it, `_forward_log_det_jacobian` takes what is `kept`. TFP itself
-      keeps log-determinants in the same place, also those of variables that have changed since; they are
-      forgotten here.
+    answer: `_forward` and `_inverse` renew it, `_forward_log_det_jacobian` takes what is `kept`. TFP keeps its
+    log-determinants in the same place, and does not notice when a variable changes: they are removed, too.
 
-    What is kept is found by `x` as well as by `y`, so it must not depend on the direction, and it must not hold
-    `x` or `y`, or TFP would remember that, too. (The attribute is private: setup.cfg pins TFP's minor
-    version, and tests count the evaluations.)
+    What is kept is found by `x` as well as by `y`, so it must not depend on the direction. It must not contain
+    `x` or `y` themselves: they would never be freed, and TFP would go on returning them. (`_cache` is private:
+    setup.cfg pins TFP's minor version, and tests count the evaluations.)
 
     Args:
       bijector: whose cache is used.

@@ -88,7 +88,7 @@ class Couplings(tfb.Bijector):
         return tf.reshape(log_det, self._batch_shape_of(x))
 
     def _walk(self, direction, values):
-        """(values, log_scales) after all couplings, one after the other in the order of the direction."""
+        """Apply all couplings, in the order of the direction: (new values, log_scale of each coupling)."""
         event = values.shape[-self.forward_min_event_ndims :]
         shape = tf.concat([self._batch_shape_of(values), event], axis=0)
         if self._spreads(values):
@@ -114,7 +114,7 @@ class Couplings(tfb.Bijector):
         return tf.reshape(tf.concat(parts, axis=-1), shape), log_scales
 
     def _spreads(self, values):
-        """Whether the values have to be repeated, since the context has more rows than they."""
+        """Whether a single value has to be repeated for each row of the context."""
         batch = values.shape[: values.shape.rank - self.forward_min_event_ndims]
         return self._context is not None and (batch.rank == 0 or batch[-1] == 1)
 
@@ -125,7 +125,7 @@ class Couplings(tfb.Bijector):
         return batch
 
     def _context_of_rows(self, flat):
-        """The context of each row of a batch of one axis."""
+        """The context of each row of `flat`, which has one batch axis."""
         if self._context is None or self._context.shape[0] == flat.shape[0]:
             return self._context
         repeats = tf.shape(flat)[0] // tf.shape(self._context)[0]
@@ -135,6 +135,6 @@ class Couplings(tfb.Bijector):
 def _check_shape(name, parameter, other):
     if not parameter.shape.is_compatible_with(other.shape):
         raise ValueError(
-            f"the conditioner must give a `{name}` of the shape {other.shape.as_list()}, that of the part which it "
-            f"transforms, received {parameter.shape.as_list()}."
+            f"the conditioner must give a `{name}` of the shape {other.shape.as_list()}, that of the "
+            f"transformed part, received {parameter.shape.as_list()}."
         )

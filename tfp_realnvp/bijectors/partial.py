@@ -55,7 +55,7 @@ class Partial(tfb.Bijector):
         return self._bijector.forward_log_det_jacobian(inner_x, event_ndims=3)
 
     def _inner_pair(self, direction, values):
-        """(x, y) of the inner bijector: they are kept, so that its own cache finds these very tensors."""
+        """(x, y) of the inner bijector. They are kept because its own cache knows only these tensors."""
         first = values[..., : self._channels]
         if direction == "forward":
             return first, self._bijector.forward(first)

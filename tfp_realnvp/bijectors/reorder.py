@@ -12,7 +12,7 @@ __all__ = ["Reorder"]
 
 
 class Reorder(tfb.Bijector):
-    """Images as vectors, their numbers in a given order.
+    """Flatten images to vectors, with their numbers in a given order.
 
     - Forward: [height, width, channels] to [size], `y[i] = flat(x)[order[i]]`
     - Inverse: the way back
@@ -77,7 +77,9 @@ class Reorder(tfb.Bijector):
 
 
 def _shuffle(vectors, order):
-    """`tf.gather` moves whole lines quickly, so the vectors stand upright; its own gradient would add."""
+    """Gather rows of the transposed vectors: `tf.gather` is fast for whole rows.
+
+    Its own gradient sums up repeated indices. A permutation has none, so the gradient is another permutation."""
 
     @tf.custom_gradient
     def shuffle(vectors):

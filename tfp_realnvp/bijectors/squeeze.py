@@ -69,6 +69,6 @@ class Squeeze(tfb.Bijector):
 
 
 def _with_one_batch_axis(reorder, values):
-    """`reorder` takes images with one batch axis; distributions have any number."""
+    """Call `reorder`, which takes one batch axis, on values with any number of them."""
     flat = reorder(tf.reshape(values, [-1, *values.shape[-3:]]), 2)
     return tf.reshape(flat, tf.concat([tf.shape(values)[:-3], flat.shape[1:]], axis=0))

@@ -11,7 +11,7 @@ from tfp_realnvp.bijectors.cache import kept, renewed
 
 __all__ = ["ToneCurve", "knots_up_to"]
 
-STEPS = 4096  # of the table by which a latent's piece is found
+STEPS = 4096  # in the table that finds the piece of a latent
 
 
 class ToneCurve(tfb.Bijector):
@@ -24,12 +24,13 @@ class ToneCurve(tfb.Bijector):
     - Forward (latent to image): `y = y0 + 2 r / (d + sqrt(d**2 + 2 c r))`, with `r = x - x0`
     - Inverse log-determinant: `sum(log(d + c t))`
 
-    The image values from 0 to 1 are cut into equal cells, and knots lie between cells: a table says which piece
-    a cell belongs to. Training only goes from image to latent, where so neither a search nor a root is needed.
+    The image values from 0 to 1 are divided into equal cells, and knots lie between cells: a table says which
+    piece a cell belongs to. So the inverse needs neither a search nor a square root, and training only needs
+    the inverse.
 
     Args:
-      knots: int array [knots], increasing, how many cells lie before each knot; the first one is 0.
-      cells: how many there are, the last one of `knots`.
+      knots: int array [knots], increasing: the number of cells before each knot. The first one is 0.
+      cells: the number of cells, which is also the last one of `knots`.
       slopes: float tensor [knots], dx/dy at the knots, above 0; a variable or `tfp.util.DeferredTensor` is
         read at each use.
       lowest: x at the first knot.
@@ -116,9 +117,9 @@ def _check_slopes(slopes):
 
 
 def knots_up_to(knots, values):
-    """How many knots are not above each value: `tf.searchsorted(side="right")` in a third of its time.
+    """The number of knots at or below each value: `tf.searchsorted(side="right")` in a third of its time.
 
-    The way from the first knot to the last one is cut into equal steps. A table says how many knots come
+    The range from the first knot to the last one is divided into equal steps. A table says how many knots come
     before a step; the few in the step itself are compared one by one.
 
     Args:
@@ -131,12 +132,12 @@ def knots_up_to(knots, values):
 
     def step(values):
         way = (values - knots[0]) * (STEPS / (knots[-1] - knots[0]))
-        # in this order, what is not finite stays in the table
+        # `minimum` before `cast`: values that are not finite stay within the table
         return tf.maximum(tf.cast(tf.minimum(way, STEPS - 1), tf.int32), 0)
 
     before = tf.searchsorted(step(knots), tf.range(STEPS + 1))
     most = tf.reduce_max(before[1:] - before[:-1])
-    next_knots = tf.concat([knots, [np.nan]], axis=0)  # nothing is above the last one
+    next_knots = tf.concat([knots, [np.nan]], axis=0)  # no value is at or above NaN
 
     def compare(round_, count):
         return round_ + 1, count + tf.cast(values >= _lines(next_knots, count), tf.int32)
@@ -149,9 +150,10 @@ def knots_up_to(knots, values):
 
 @tf.custom_gradient
 def _look_up(table, index):
-    """The columns of the table at these lines. The first one, y0, does not learn, and has no gradient.
+    """The columns of the table's rows at `index`. The first column, y0, is constant and gets no gradient.
 
-    Their gradients are summed up as a histogram is: in a tenth of the time that `tf.gather` takes for it.
+    The gradients of a row are summed up by `DenseBincount`, in a tenth of the time that the gradient of
+    `tf.gather` takes.
     """
 
     def gradient(_, *columns):
@@ -171,5 +173,5 @@ def _look_up(table, index):
 
 
 def _lines(table, index):
-    """`tf.gather` does the same in half as much time again."""
+    """`tf.gather(table, index)`, in two thirds of its time."""
     return tf.gather_nd(table, index[..., tf.newaxis])

@@ -11,13 +11,13 @@ __all__ = ["UpToDate"]
 
 
 class UpToDate(tfb.Bijector):
-    """Another bijector, which may be kept while its variables change.
+    """Another bijector, which may be used again after its variables have changed.
 
     - Forward, inverse and log-determinant: those of `bijector`
 
-    In eager mode TFP remembers what it computed for a tensor. If a variable changes, and a bijector of TFP is
-    asked for the log-determinant of the same tensor again, the answer is the old one. This one is computed
-    anew, unless the other side of the pair, `y` of an `x` or `x` of a `y`, is still in use.
+    In eager mode TFP remembers what it computed for a tensor. If a variable changes and a bijector of TFP is
+    asked for the log-determinant of the same tensor again, the answer is the old one. This bijector computes
+    it again, unless the other side of the pair (`y` of an `x`, or `x` of a `y`) is still in use.
 
     Args:
       bijector: of events of the same number of axes on both sides.
@@ -76,7 +76,7 @@ class UpToDate(tfb.Bijector):
         return self._bijector.forward_log_det_jacobian(inner_x)
 
     def _inner_pair(self, direction, values):
-        """(x, y) of the bijector within: copies, which its own cache has not seen yet."""
+        """(x, y) of the inner bijector, with a copy of the input, which its own cache has not seen yet."""
         copy = tf.identity(values)
         if direction == "forward":
             return copy, self._bijector.forward(copy)

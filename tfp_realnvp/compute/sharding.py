@@ -1,4 +1,4 @@
-"""Shards: the rows of a batch, computed in several places at the same time."""
+"""Shards: parts of a batch that are computed at the same time, each by a thread of its own."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ _count = 1
 
 
 def use_shards(count: int) -> None:
-    """Set in how many shards this process computes a batch.
+    """Set the number of shards in which this process computes a batch.
 
-    Users call `hardware.use`, which sets TensorFlow's threads, too.
+    Users call `hardware.use`, which also sets TensorFlow's threads.
 
     Args:
       count: at least 1.
@@ -26,22 +26,22 @@ def use_shards(count: int) -> None:
 
 
 def shards() -> int:
-    """In how many shards this process computes a batch."""
+    """The number of shards in which this process computes a batch."""
     return _count
 
 
 def in_shards(function: Callable[..., tf.Tensor], rows, *columns) -> tf.Tensor:
-    """`function(*columns)`, for a function that treats each row by itself.
+    """Compute `function(*columns)` in shards. The function must treat each row by itself.
 
     On a CPU, TensorFlow divides single operations among its threads, and many of ours are too small for that.
-    Here each thread takes its share of the rows through all operations.
+    Here each thread computes all operations for its share of the rows.
 
     Args:
       function: from tensors [n, ...] to a tensor [n, ...].
       rows: the number of rows, an int or a scalar tensor.
-      *columns: the arguments of `function` for all rows. Each is a tensor [rows, ...]; a function that makes
-        such a tensor from the number of its first row and of the row after its last; or None, which is passed
-        on as it is.
+      *columns: the arguments of `function` for all rows. Each is a tensor [rows, ...]; or a function
+        `column(start, end)` that gives such a tensor for the rows from `start` up to but not including `end`;
+        or None, which is passed on.
 
     Returns:
       Tensor [rows, ...].

@@ -1,4 +1,4 @@
-"""Compiled functions that notice when the variables they read are replaced."""
+"""Compiled functions, traced again when their variables are replaced."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ __all__ = ["Traces"]
 class Traces:
     """The compiled functions of a model.
 
-    A trace of `tf.function` keeps reading the variables that it was made with. If a layer is replaced, or
-    gets more variables (LoRA), the model must be traced again.
+    A `tf.function` that was traced keeps reading the same variables. If a layer is replaced or gets more
+    variables (LoRA), the model must be traced again.
     """
 
     def __init__(self):
@@ -21,12 +21,12 @@ class Traces:
         self._functions: dict[str, Callable] = {}
 
     def get(self, name: str, function: Callable, variables: Sequence) -> Callable:
-        """The compiled function of this name, traced anew if the variables are others than before.
+        """The compiled function of this name, new if the variables are not the same as in the last call.
 
         Args:
-          name: of the function.
-          function: what it computes.
-          variables: all that it may read.
+          name: name of the function.
+          function: the function to compile.
+          variables: all variables that it may read.
         """
         same = len(variables) == len(self._variables) and all(
             new is old for new, old in zip(variables, self._variables, strict=True)

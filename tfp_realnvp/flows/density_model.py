@@ -1,4 +1,4 @@
-"""What Keras asks of a density model: `fit` and its kin, losses, metrics, files."""
+"""A density of images as a Keras model: training, losses, metrics, export."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from tfp_realnvp.layers.checkpoints import StoresAllWeights
 
 __all__ = ["DensityModel"]
 
-ADAPT_IMAGES = 1_000  # that a new model takes its start from
+ADAPT_IMAGES = 1_000  # images to which a new model is adapted
 
 
 class DensityModel(StoresAllWeights, keras.Model, abc.ABC):
-    """A Keras model that gives the log-probability of images, and is trained to raise it.
+    """A Keras model whose output is the log-probability of images, and which is trained to increase it.
 
-    Data are images alone, or images with labels: `fit(images)`, `fit(images, labels)`,
-    `fit({"images": images, "labels": labels})`, data sets, generators and `keras.utils.PyDataset` of batches of
-    either kind. Labels are used by a model with `labels`, and left aside by others.
+    It is trained on images alone, or on images with labels: `fit(images)`, `fit(images, labels)`, or
+    `fit({"images": images, "labels": labels})`; the data may be arrays, a `tf.data.Dataset`, a generator or a
+    `keras.utils.PyDataset` of batches. A model with `labels` uses the labels, any other ignores them.
 
-    The loss is the negative log-probability in nats per dimension, and what `add_loss` and regularizers add.
+    The loss is the negative log-probability in nats per dimension, plus what `add_loss` and regularizers add.
 
     A subclass has `image_shape`, `labels`, and `call(inputs, training)` from images, or from
     `{"images": images, "labels": labels}`, to nats [n].
@@ -46,14 +46,14 @@ class DensityModel(StoresAllWeights, keras.Model, abc.ABC):
     @property
     @abc.abstractmethod
     def adapted(self) -> bool:
-        """Whether the start was set from images."""
+        """Whether the model was adapted to images."""
 
     @abc.abstractmethod
     def _adapt(self, images) -> None:
-        """Set the start from images [n, height, width, channels]."""
+        """Adapt the model to images [n, height, width, channels]."""
 
     def adapt(self, images) -> None:
-        """Set the start of a new model from images: what the first `fit` does.
+        """Initialize the normalization of a new model from images. The first `fit` does so.
 
         Args:
           images: integers [n, height, width, channels], or whatever `fit` takes; the first 1,000 are used.
@@ -63,7 +63,7 @@ class DensityModel(StoresAllWeights, keras.Model, abc.ABC):
     def compile(self, optimizer="rmsprop", loss=None, **kwargs):
         """`keras.Model.compile`, without a loss: the model has its own.
 
-        Metrics are given the labels, or zeros where there are none, and the log-probabilities in nats.
+        Metrics are called with the labels (zeros if there are none) and the log-probabilities in nats.
 
         Args:
           optimizer: as in Keras.
@@ -81,7 +81,7 @@ class DensityModel(StoresAllWeights, keras.Model, abc.ABC):
         super().compile(optimizer=optimizer, **kwargs)
 
     def compile_from_config(self, config):
-        """Compile as the saved model was; Keras leaves it to those who have their own `compile`."""
+        """Compile a loaded model as it was compiled; Keras wants this beside an overridden `compile`."""
         self.compile(**keras.saving.deserialize_keras_object(config))
         if self.built:
             self.optimizer.build(self.trainable_variables)
@@ -101,7 +101,7 @@ class DensityModel(StoresAllWeights, keras.Model, abc.ABC):
         return super().train_on_batch(self._started(x), y, sample_weight, **kwargs)
 
     def _started(self, x):
-        """The data, when the model was adapted to them, if it is new, and has all its weights."""
+        """Adapt a new model to the data, build it, and return the data (a generator without a loss)."""
         if not self.adapted or not self.built:
             batches, x = _first_batches(x)
             if not self.adapted:
@@ -109,7 +109,7 @@ class DensityModel(StoresAllWeights, keras.Model, abc.ABC):
             if not self.built:
                 self(_first_rows(batches[0]), training=False)
         if getattr(self, "optimizer", None):
-            # else the first step makes the optimizer's variables, and TensorFlow traces it twice
+            # otherwise the first step makes the optimizer's variables, and TensorFlow traces it twice
             with self.distribute_strategy.scope():
                 self.optimizer.build(self.trainable_variables)
         return x
@@ -118,7 +118,7 @@ class DensityModel(StoresAllWeights, keras.Model, abc.ABC):
         return tf.concat([self._split(batch)[0] for batch in batches], axis=0)[:ADAPT_IMAGES]
 
     def _targets(self, x, y, sample_weight):
-        """Keras forgets weights that come without targets."""
+        """Targets for Keras, which drops sample weights that come without them."""
         if y is None and sample_weight is not None:
             return np.zeros(len(sample_weight), np.int32)
         return y
@@ -130,24 +130,24 @@ class DensityModel(StoresAllWeights, keras.Model, abc.ABC):
             return x["images"], x.get("labels")
         return x, y if self.labels else None
 
-    def _told(self, data):
-        """The data with the labels among the inputs, in a model that knows labels."""
+    def _with_labels(self, data):
+        """The data, with the labels moved to the inputs if the model uses labels."""
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
         if self.labels and y is not None and not isinstance(x, dict):
             x = {"images": x, "labels": y}
         return x, y, sample_weight
 
     def train_step(self, data):
-        """Keras's, with labels where they are known."""
-        return super().train_step(self._told(data))
+        """As in Keras, with labels as inputs."""
+        return super().train_step(self._with_labels(data))
 
     def test_step(self, data):
-        """Keras's, with labels where they are known."""
-        return super().test_step(self._told(data))
+        """As in Keras, with labels as inputs."""
+        return super().test_step(self._with_labels(data))
 
     def predict_step(self, data):
-        """Keras's, with labels where they are known."""
-        return super().predict_step(self._told(data))
+        """As in Keras, with labels as inputs."""
+        return super().predict_step(self._with_labels(data))
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
         """Negative log-probability in nats per dimension, and the losses that were added.
@@ -199,7 +199,7 @@ class DensityModel(StoresAllWeights, keras.Model, abc.ABC):
 
 
 def _first_batches(x) -> tuple[list, object]:
-    """(batches with the first images, data that still hold them) of whatever `fit` takes."""
+    """The first batches of what `fit` is given, and the data, in which they are still present."""
     if isinstance(x, keras.utils.PyDataset):
         return _until_enough(x[number] for number in range(x.num_batches or 1)), x
     if isinstance(x, Iterator):
@@ -218,7 +218,7 @@ def _until_enough(batches: Iterable) -> list:
         if count >= ADAPT_IMAGES:
             break
     if not taken:
-        raise ValueError("the data hold no batches: there are no images to start from.")
+        raise ValueError("the data are empty: expected at least one batch of images.")
     return taken
 
 

@@ -45,8 +45,8 @@ class ImageFlow(DensityModel, abc.ABC):
     metric is `bits_per_dim`; Keras's callbacks must be told that less is better:
     `monitor="val_bits_per_dim", mode="min"`.
 
-    Between the image and the subclass's bijectors stands `Normalization`: tone curve and ActNorm.
-    It takes its start from images: `adapt`, called by the first `fit`.
+    Between the image and the subclass's bijectors there is `Normalization`: tone curve and ActNorm. It is
+    initialized from images by `adapt`, which the first `fit` calls.
 
     A flow with `labels` is class-conditional: one distribution for each label. It is trained by
     `fit(images, labels)`, its methods take labels, and it recognizes labels by Bayes' rule (`classify`).
@@ -97,7 +97,7 @@ class ImageFlow(DensityModel, abc.ABC):
         self.levels = levels
         self.labels = tuple(int(label) for label in labels)
         self.dequantization = dequantization
-        # as Keras draws the seeds of its own layers
+        # Python's random numbers, as in Keras: `keras.utils.set_random_seed` seeds them
         self.seed = random.randrange(2**31) if seed is None else seed
         self.normalization = Normalization(self.image_shape, levels=levels, dtype="float32")
         self.dequantizer = None
@@ -116,8 +116,8 @@ class ImageFlow(DensityModel, abc.ABC):
         cls._takes_conditioners = "conditioners" in inspect.signature(cls.make_bijectors).parameters
         if not cls._takes_conditioners:
             warnings.warn(
-                f"`{cls.__name__}.make_bijectors(context)` should be `make_bijectors(context, conditioners)` and "
-                "chain these conditioners, not `self.conditioners`. The old form goes with version 0.6.",
+                f"`{cls.__name__}.make_bijectors(context)` should be `make_bijectors(context, "
+                "conditioners)` and use these conditioners, not `self.conditioners`. The old form goes with version 0.6.",
                 FutureWarning,
                 stacklevel=2,
             )
@@ -131,8 +131,8 @@ class ImageFlow(DensityModel, abc.ABC):
         Args:
           context: float32 [n, number of labels], 1 for an image's label and 0 elsewhere; None in a flow
             without labels. For the conditioners.
-          conditioners: what to call for each of `self.conditioners`: the layer itself, or a function that does
-            the same with kernels that were read before.
+          conditioners: the callables to use in place of `self.conditioners`, in the same order: the layers
+            themselves, or functions that call them with kernels that were read before.
         """
 
     @property
@@ -142,7 +142,7 @@ class ImageFlow(DensityModel, abc.ABC):
 
     @property
     def dimensions(self) -> int:
-        """Numbers in an image: height * width * channels."""
+        """The number of values in an image: height * width * channels."""
         return math.prod(self.image_shape)
 
     @property
@@ -196,7 +196,7 @@ class ImageFlow(DensityModel, abc.ABC):
             bijectors = self.make_bijectors(context)  # type: ignore[call-arg]
         return tfb.Chain([*self.normalization.bijectors, *bijectors])
 
-    # What users ask for. Each computes all that it is given at once: give many images in batches.
+    # For users. Each method computes all its images at once: call it with batches.
 
     def log_prob(self, images, labels=None, *, seed: int = 0) -> tf.Tensor:
         """Log-probability of images, in nats per image, comparable between models and with papers.
@@ -385,7 +385,7 @@ class ImageFlow(DensityModel, abc.ABC):
         return labels
 
     def _rows(self, images, labels=None):
-        """(images with one batch axis, labels likewise, a function that gives results all the axes back)."""
+        """Images and labels with one batch axis, and a function that restores the axes in a result."""
         batch = images.shape[:-3]
         if labels is not None:
             if not labels.shape.is_compatible_with(batch):
@@ -404,10 +404,10 @@ class ImageFlow(DensityModel, abc.ABC):
         return tf.reshape(images, [-1, *self.image_shape]), labels, restore
 
     def _by_rows(self, method, images, *columns, **others):
-        """`method(conditioners, images, ...)`, which treats each row by itself.
+        """Call `method(conditioners, images, ...)`, which treats each row by itself.
 
-        Called from Python, it is compiled, and computed in shards. Within a graph of the caller's it becomes
-        a part of that graph as it stands: a SavedModel must not depend on the machine that wrote it.
+        In eager mode it is compiled and computed in shards. In a `tf.function` of the caller's it is not
+        divided: a SavedModel must not depend on the machine that wrote it.
         """
         if not tf.executing_eagerly():
             return method(self._conditioners, images, *columns, **others)
@@ -422,12 +422,12 @@ class ImageFlow(DensityModel, abc.ABC):
         variables = list(self.variables)
         for (
             conditioner
-        ) in self._conditioners:  # Keras does not notice one that is put into the list later
+        ) in self._conditioners:  # Keras does not track a layer that replaces one in a list
             variables += getattr(conditioner, "variables", ())
         return self._traces.get(name or function.__name__, function, variables)
 
     def _in_shards(self, function, rows, *columns):
-        """`function(conditioners, *columns)` in shards, with kernels that are read once for all of them."""
+        """`function(conditioners, *columns)` in shards, which share the kernels of the conditioners."""
         conditioners = self._conditioners
         if shards() > 1:
             conditioners = [
@@ -476,7 +476,7 @@ class ImageFlow(DensityModel, abc.ABC):
 
         return self._in_shards(self._decode, count, latents, labels)
 
-    # What training needs.
+    # For Keras.
 
     def _adapt(self, images) -> None:
         images = self._check_images(images)
@@ -499,9 +499,9 @@ class ImageFlow(DensityModel, abc.ABC):
         return self._in_shards(self._score, tf.shape(images)[0], images, labels, noise)
 
     def _next_noise(self) -> tf.Tensor:
-        """A number for each training step, and within a step for each device."""
+        """A new number for each training step and device, as a seed of its noise."""
         devices = tf.distribute.get_strategy().num_replicas_in_sync
-        replica = tf.distribute.get_replica_context()  # none outside of a replica's own function
+        replica = tf.distribute.get_replica_context()  # None outside of `strategy.run`
         device = 0 if replica is None else replica.replica_id_in_sync_group
         number = self.noise_count.value * devices + device
         self.noise_count.assign_add(1)

@@ -18,11 +18,11 @@ class MultiscaleRealNVP(ImageFlow):
 
     A scale squeezes 2x2 pixels into channels, in the order of a checkerboard, and chains couplings that
     keep one half of the channels, in turns. Then half of the channels are left alone, the others go on to the
-    next scale, and everything is put back in its place:
+    next scale, and finally all channels are put back in their places:
 
     `scale = unsqueeze o [couplings o (next scale on half of the channels)] o squeeze`
 
-    so that latents have the image shape, as with any other flow.
+    So latents have the image shape, as in any other flow.
 
     Args:
       image_shape: (height, width, channels); height and width must be multiples of `2**scales`.

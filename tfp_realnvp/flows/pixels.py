@@ -14,13 +14,13 @@ __all__ = ["bits_per_dim", "dequantize", "image_noise", "log_prob", "quantize"]
 
 
 def image_noise(images: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
-    """Uniform noise in [0, 1) for each pixel that depends on nothing but the image and the seed.
+    """Uniform noise in [0, 1) for each pixel, which depends on the image and the seed alone.
 
-    An image so gets the same noise, and the same score, alone or in any batch. One pattern of noise,
-    drawn from the seed, is shifted modulo 1 for each image by an amount that a hash of its pixels gives
-    (a Cranley-Patterson rotation): every pixel's noise is uniform, and a mean over different
-    images converges as with independent noise. (One pattern for all images would not: their many black
-    pixels would all err to the same side.)
+    So an image gets the same noise, and the same score, alone or in any batch. One pattern of noise is drawn
+    from the seed. For each image it is shifted modulo 1 by a hash of the image's pixels (a Cranley-Patterson
+    rotation). Every pixel's noise is uniform, and a mean over different images converges as with independent
+    noise. (With one pattern for all images it would not: the many black pixels would all have the same
+    error.)
 
     Args:
       images: integer tensor [..., height, width, channels].
@@ -80,8 +80,8 @@ def log_prob(
 ) -> tf.Tensor:
     """Log-probability of images under a distribution over the unit cube, in nats per image.
 
-    `log p(image) >= E[log density(image + noise) - log q(noise)] - D log(levels)`: one draw of the right
-    side, where q is 1 for uniform noise.
+    One draw of the right side of
+    `log p(image) >= E[log density(image + noise) - log q(noise)] - D log(levels)`; q is 1 for uniform noise.
 
     Args:
       distribution: over [height, width, channels] in units of the unit cube.

@@ -1,4 +1,4 @@
-"""Keras layers of flows: conditioners, the way in, learned noise."""
+"""Keras layers of flows: conditioners, normalization of pixels, learned dequantization noise."""
 
 from tfp_realnvp.layers.conv_resnet import ConvResNet
 from tfp_realnvp.layers.dense_conditioner import DenseConditioner

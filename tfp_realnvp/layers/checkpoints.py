@@ -1,4 +1,4 @@
-"""Checkpoints of TensorFlow for layers that hold others in lists."""
+"""TensorFlow checkpoints of layers that hold other layers in lists."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ __all__ = ["StoresAllWeights"]
 
 
 class StoresAllWeights:
-    """A Keras layer whose weights are all in `tf.train.Checkpoint(layer)`.
+    """A Keras layer, all of whose weights are stored by `tf.train.Checkpoint(layer)`.
 
-    Keras 3 leaves the layers in Python lists out of it, without a word: a flow of 15 variables stored 5, and
-    `assert_existing_objects_matched` passed.
+    Without this, TensorFlow does not see the layers that Keras 3 holds in lists: of a flow's 15 variables 5
+    were stored, and `assert_existing_objects_matched` passed.
     """
 
     def _trackable_children(self, save_type="checkpoint", **kwargs):

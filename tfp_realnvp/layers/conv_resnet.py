@@ -11,7 +11,7 @@ __all__ = ["ConvResNet"]
 
 @keras.saving.register_keras_serializable(package="tfp_realnvp")
 class ConvResNet(keras.layers.Layer):
-    """A convolutional residual network: positions and channels stay, `ShiftAndLogScale` ends it.
+    """A convolutional residual network that keeps the height and width, and ends in `ShiftAndLogScale`.
 
     A 3x3 convolution, then `blocks` times `features + conv(act(conv(act(features))))` (pre-activation)
     with 3x3 convolutions, the second of which starts at zero. With `gated`, the second one gives a gate,
@@ -29,8 +29,9 @@ class ConvResNet(keras.layers.Layer):
 
     Call arguments:
       kept: float tensor [n, height, width, number of kept channels].
-      context: float tensor [n, context], what else is known of each event; None if its size is 0.
-      kernels: those of `read_kernels`, for several calls with the same weights; None reads them now.
+      context: float tensor [n, context], what else is known of each event; None if `context` is 0.
+      kernels: the result of `read_kernels()`, if the layer is called several times with the same weights; None
+        reads them in this call.
 
     Returns:
       (shift, log_scale), each [n, height, width, size].
@@ -69,8 +70,9 @@ class ConvResNet(keras.layers.Layer):
         self.seed = seed
         he_normal = keras.initializers.HeNormal(keras.random.SeedGenerator(seed))
         self.first = self._convolution(channels, he_normal)
-        # A bias before the sum would keep TensorFlow from fusing biases and activations at all.
-        self.residuals = []  # two a block, in one list: older Keras does not save lists of pairs
+        # The second convolution has no bias: with one, TensorFlow fuses no bias and no activation of the
+        # network.
+        self.residuals = []  # two per block, in a flat list: Keras before 3.13 does not save lists of pairs
         for _ in range(blocks):
             self.residuals.append(self._convolution(channels, he_normal))
             second = self._convolution((1 + gated) * channels, "zeros", use_bias=False)
@@ -102,7 +104,7 @@ class ConvResNet(keras.layers.Layer):
         super().build(kept_shape)
 
     def read_kernels(self) -> list:
-        """The kernels of its layers as tensors; see `DenseConditioner.read_kernels`."""
+        """The kernels of the convolutions as tensors; see `DenseConditioner.read_kernels`."""
         return [
             read_kernel(layer) for layer in (self.first, *self.residuals, self.output_layer.dense)
         ]
@@ -123,7 +125,7 @@ class ConvResNet(keras.layers.Layer):
         return self.output_layer(self.activation(features), kernel=last)
 
     def compute_output_shape(self, kept_shape):
-        """Those of shift and log_scale."""
+        """The shapes of shift and log_scale."""
         return ((*kept_shape[:-1], self.size),) * 2
 
     def get_config(self):

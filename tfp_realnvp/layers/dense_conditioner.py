@@ -24,8 +24,9 @@ class DenseConditioner(keras.layers.Layer):
 
     Call arguments:
       kept: float tensor [n, number of kept entries].
-      context: float tensor [n, context], what else is known of each event; None if its size is 0.
-      kernels: those of `read_kernels`, for several calls with the same weights; None reads them now.
+      context: float tensor [n, context], what else is known of each event; None if `context` is 0.
+      kernels: the result of `read_kernels()`, if the layer is called several times with the same weights; None
+        reads them in this call.
 
     Returns:
       (shift, log_scale), each [n, size].
@@ -69,10 +70,11 @@ class DenseConditioner(keras.layers.Layer):
         super().build(kept_shape)
 
     def read_kernels(self) -> list:
-        """The kernels of its layers as tensors, in the dtype of the matrix products.
+        """The kernels of all layers as tensors, in the dtype of the matrix products.
 
-        If each shard of a batch reads and casts the kernels for itself, a training step in bfloat16 takes
-        about a tenth longer: millions of numbers are cast in each, and so are their gradients.
+        The shards of a batch share them. If each shard reads and casts the kernels by itself, a training step
+        in bfloat16 takes about a tenth longer: millions of weights, and their gradients, are cast in every
+        shard.
         """
         return [read_kernel(layer) for layer in (*self.hidden, self.output_layer.dense)]
 
@@ -85,7 +87,7 @@ class DenseConditioner(keras.layers.Layer):
         return self.output_layer(features, kernel=last)
 
     def compute_output_shape(self, kept_shape):
-        """Those of shift and log_scale."""
+        """The shapes of shift and log_scale."""
         return ((*kept_shape[:-1], self.size),) * 2
 
     def get_config(self):

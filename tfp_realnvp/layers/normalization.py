@@ -1,4 +1,4 @@
-"""The way in: from the unit cube to values that are about standard normal, before any coupling."""
+"""Normalization: from the unit cube to values that are about standard normal, before any coupling."""
 
 from __future__ import annotations
 
@@ -13,26 +13,28 @@ from tfp_realnvp.bijectors import ActNorm, ToneCurve
 
 __all__ = ["Normalization"]
 
-CELLS = 256  # of the tone curve, in a grey level
-LEVEL_KNOTS = (0, 1, 2, 4, 8, 16, 32, 64, 128)  # cells before them, in the lower half of a level
-RISE_KNOTS = 10  # from the lowest level to the middle of the curve
-PACE = 10  # of the curve's learning: Adam moves each weight by the learning rate, however much it matters
-TAIL = 2e-3  # share of a normal distribution that the edges of a level cut off, on each side
+CELLS = 256  # of the tone curve, per grey level
+LEVEL_KNOTS = (0, 1, 2, 4, 8, 16, 32, 64, 128)  # knots in the lower half of a level, in cells
+RISE_KNOTS = 10  # knots from the lowest level to the middle of the curve
+PACE = (
+    10  # the curve's learning rate, as a multiple: Adam moves all weights by about the same amount
+)
+TAIL = 2e-3  # probability of a normal distribution beyond the edges of a level, on each side
 
 
 @keras.saving.register_keras_serializable(package="tfp_realnvp")
 class Normalization(keras.layers.Layer):
-    """Tone curve and ActNorm: what a flow does with each number of an image by itself.
+    """Tone curve and ActNorm: the part of a flow that transforms each number of an image by itself.
 
-    The tone curve is a learned monotonic function, one for all pixels, from the unit cube to unbounded
-    reals. Black and white pixels need it: dequantization spreads them evenly over one grey level, and since
-    couplings only shift and scale what other pixels cannot tell, the even spread would stay. The best normal
-    distribution for it costs `log2(2 pi e / 12) / 2 = 0.25` bits more than the pixel has. The curve starts as
-    one that spreads the lowest and the highest level normally, and the levels between them as a logit does.
+    The tone curve is a learned monotonic function, the same for all pixels, from the unit cube to unbounded
+    reals. Black and white pixels need it: dequantization spreads them uniformly over one grey level. Couplings
+    only shift and scale a pixel, which leaves a uniform distribution uniform, and coding that by a normal
+    distribution costs `log2(2 pi e / 12) / 2 = 0.25` bits for each such pixel. At its start the curve makes the
+    lowest and the highest level normal, and maps the levels between them as a logit does.
 
     ActNorm is a shift and a scale for each channel, from the data (`adapt`).
 
-    It is not `keras.layers.Normalization`. Its name is in the files of models, so it stays.
+    This is not `keras.layers.Normalization`. The name is part of the file format of saved models.
 
     Args:
       image_shape: (height, width, channels).
@@ -48,7 +50,7 @@ class Normalization(keras.layers.Layer):
         self.image_shape = tuple(image_shape)
         self.levels = levels
         self._knots, self._first_slopes = _first_curve(levels)
-        # the middle of the new curve is 0
+        # so that the middle of the new curve is 0
         widths = np.diff(self._knots) / (CELLS * levels)
         self._lowest = -np.sum(widths * (self._first_slopes[1:] + self._first_slopes[:-1])) / 4
         self.build((None, *self.image_shape))
@@ -112,7 +114,7 @@ def _first_curve(levels: int) -> tuple[np.ndarray, np.ndarray]:
     knots = np.concatenate([level, np.round(CELLS * rise).astype(int)])
     slopes = np.concatenate([level_slopes, 1 / rise])
     if levels > 2:
-        slopes[len(level) - 1] = 1  # of the logarithm, which goes on here
+        slopes[len(level) - 1] = 1  # the slope of the logarithm, which begins here
     # the upper half mirrors the lower one
     knots = np.concatenate([knots, CELLS * levels - knots[-2::-1]])
     return knots, np.concatenate([slopes, slopes[-2::-1]]) * levels

@@ -8,17 +8,17 @@ __all__ = ["Conv2D", "Dense", "ShiftAndLogScale", "read_kernel"]
 
 
 def read_kernel(layer: keras.layers.Layer):
-    """A layer's kernel as a tensor, in the dtype in which the layer computes."""
+    """The kernel of a layer as a tensor in the layer's compute dtype."""
     return keras.ops.cast(keras.ops.convert_to_tensor(layer.kernel), layer.compute_dtype)
 
 
 class Dense(keras.layers.Dense):
-    """Keras's, which may be given its kernel.
+    """`keras.layers.Dense`, with its kernel as an optional argument.
 
     Call arguments:
       inputs: [..., any].
-      kernel: its own kernel, read and cast beforehand, for those who call it several times with the same
-        weights; None reads it now.
+      kernel: the result of `read_kernel(layer)`, if the layer is called several times with the same weights;
+        None reads the kernel in this call.
     """
 
     def call(self, inputs, kernel=None):
@@ -31,7 +31,7 @@ class Dense(keras.layers.Dense):
 
 
 class Conv2D(keras.layers.Conv2D):
-    """Keras's, which may be given its kernel; see `Dense`."""
+    """`keras.layers.Conv2D`, with its kernel as an optional argument; see `Dense`."""
 
     def call(self, inputs, kernel=None):
         """See `Dense`."""
@@ -54,7 +54,7 @@ class ShiftAndLogScale(keras.layers.Layer):
 
     Call arguments:
       features: [..., any].
-      kernel: that of its dense layer, see `Dense`.
+      kernel: the kernel of its dense layer, see `Dense`.
 
     Returns:
       (shift, log_scale), each [..., size], in the dtype of the weights: only the matrix product is done

@@ -11,12 +11,12 @@ from tfp_realnvp.layers.conv_resnet import ConvResNet
 
 __all__ = ["VariationalDequantization"]
 
-EDGE = 1e-6  # uniform noise of exactly 0 or 1 has no logit
+EDGE = 1e-6  # uniform noise is kept away from 0 and 1, where the logit is infinite
 
 
 @keras.saving.register_keras_serializable(package="tfp_realnvp")
 class VariationalDequantization(keras.layers.Layer):
-    """A small flow for the noise, conditioned on the image.
+    """A small flow that makes dequantization noise, conditioned on the image.
 
     `noise = sigmoid(couplings(logit(uniform)))`, with convolutional couplings that see the image too. Its
     density q makes the bound `log p(image) >= E[log p(image + noise) - log q(noise | image)]` tighter than
