@@ -79,7 +79,8 @@ class Reorder(tfb.Bijector):
 def _shuffle(vectors, order):
     """Gather rows of the transposed vectors: `tf.gather` is fast for whole rows.
 
-    Its own gradient sums up repeated indices. A permutation has none, so the gradient is another permutation."""
+    Its own gradient sums up repeated indices. A permutation has none: the gradient is another permutation.
+    """
 
     @tf.custom_gradient
     def shuffle(vectors):

@@ -117,7 +117,8 @@ class ImageFlow(DensityModel, abc.ABC):
         if not cls._takes_conditioners:
             warnings.warn(
                 f"`{cls.__name__}.make_bijectors(context)` should be `make_bijectors(context, "
-                "conditioners)` and use these conditioners, not `self.conditioners`. The old form goes with version 0.6.",
+                "conditioners)` and use these conditioners, not `self.conditioners`. The old form goes with "
+                "version 0.6.",
                 FutureWarning,
                 stacklevel=2,
             )
