@@ -43,7 +43,7 @@ def main(arguments: list[str] | None = None) -> None:
         if debug:
             raise
         if message := _message(error):
-            print("Error:", _with_options(message, arguments), file=sys.stderr)
+            print("Error:", with_options(message, arguments), file=sys.stderr)
         status = 2
     sys.exit(status)
 
@@ -56,11 +56,11 @@ def _message(error: Exception) -> str:
     return " ".join(text.split())
 
 
-def _with_options(message: str, arguments: list[str]) -> str:
+def with_options(message: str, arguments: list[str]) -> str:
     """The message with options of the command, such as --run-dir, for the names of Python's arguments.
 
     Example:
-      >>> _with_options("choose another `run_dir` or `colour`.", ["train", "--epochs", "3"])
+      >>> with_options("choose another `run_dir` or `colour`.", ["train", "--epochs", "3"])
       'choose another --run-dir or `colour`.'
     """
     commands = typer.main.get_command(app).commands  # type: ignore[attr-defined]

@@ -48,19 +48,19 @@ def types_of(options: type) -> dict[str, Any]:
 def normalize(options: Any) -> None:
     """Check the values of a dataclass whose fields were made by `option`; make NumPy's numbers Python's.
 
-    `None` is allowed where it is the default. Types other than bool, int, float, str, tuple[int, ...] and
+    None is allowed where the type says so. Types other than bool, int, float, str, tuple[int, ...] and
     `Literal` are not checked.
 
     Raises:
       TypeError: a value of another type.
       ValueError: a value outside its limits, or none of those in a `Literal`.
     """
-    kinds = types_of(type(options))
+    hints = typing.get_type_hints(type(options))
     for field in dataclasses.fields(options):
-        value = getattr(options, field.name)
-        if value is None and field.default is None:
+        value, hint = getattr(options, field.name), hints[field.name]
+        if value is None and type(None) in typing.get_args(hint):
             continue
-        convert = _check_type(field.name, value, kinds[field.name])
+        convert = _check_type(field.name, value, _without_none(hint))
         _check_limits(field.name, value, field.metadata["limits"])
         object.__setattr__(options, field.name, convert(value))  # also if the dataclass is frozen
 

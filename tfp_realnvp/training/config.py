@@ -102,7 +102,7 @@ class TrainingConfig(_AnyFlowOptions):
         if isinstance(self.manual_dir, os.PathLike):
             object.__setattr__(self, "manual_dir", os.fspath(self.manual_dir))
         normalize(self)
-        known = [field.name for field in dataclasses.fields(OPTIONS[self.flow])]
+        known = [name for name in FLOW_OPTIONS if hasattr(OPTIONS[self.flow], name)]
         for name in FLOW_OPTIONS:
             if getattr(self, name) is not None and name not in known:
                 raise ValueError(
