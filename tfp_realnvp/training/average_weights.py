@@ -11,14 +11,13 @@ __all__ = ["AverageWeights"]
 
 
 class AverageWeights(keras.callbacks.Callback):
-    """A running average of the weights, which is better than any of them.
+    """A running average of the weights, which scores better than the weights of any one step.
 
-    `average += (weights - average) * 10 / (n + 9)` at the n-th update: it reaches back over about the
-    last tenth of the run so far, so that it can be used at any time and needs no decay of the learning
-    rate.
+    `average += (weights - average) * 10 / (n + 9)` at the n-th update: it is an average over about the last
+    tenth of the steps so far. So it is good at any time, before the learning rate has fallen, too.
 
     Args:
-      average: a copy of the model, for the average.
+      average: a copy of the model; its weights become the average.
       budget: of the run.
       every: steps between two updates, a multiple of `steps_per_execution`.
 
@@ -34,7 +33,7 @@ class AverageWeights(keras.callbacks.Callback):
         self.every = every
 
     def on_train_batch_end(self, batch, logs=None):
-        """Take the weights in."""
+        """Update the average, every few steps."""
         if self.budget.step % self.every == 0:
             updates = self.budget.step // self.every
             self._update(tf.constant(10 / (updates + 9), tf.float32))

@@ -1,4 +1,4 @@
-"""How much of a run is over, and its end in time."""
+"""How much of a run is over; ends it when its time is."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Budget:
     Args:
       steps: of the whole run.
       seconds: limit of the whole run, or None.
-      started: `time.monotonic()` at the start of the run.
+      started: `time.monotonic()` when the run began.
       later_images: how many images are scored when training is over.
     """
 
@@ -25,8 +25,8 @@ class Budget:
         self.steps = steps
         self.seconds = seconds
         self.later_images = later_images
-        self.image_seconds = 0.0  # that the score of an image takes: an estimate, until ...
-        self.evaluated = False  # ... the first validation has been timed
+        self.image_seconds = 0.0  # to score an image; an estimate until a validation has been timed
+        self.evaluated = False  # whether one has
         self.step = 0
         self.over = False  # whether the time was up before the end
         self._start = started
@@ -44,7 +44,7 @@ class Budget:
         return self.later_images * self.image_seconds + FILES_SECONDS
 
     def fraction(self) -> float:
-        """From 0 to 1, which is the end of training."""
+        """The share of training that is over, from 0 to 1."""
         share = self.step / self.steps
         if self.seconds is not None:
             share = max(share, self.elapsed() / max(self.seconds - self.reserve(), 1e-9))
@@ -68,7 +68,7 @@ class CountSteps(keras.callbacks.Callback):
 
 
 class StopInTime(keras.callbacks.Callback):
-    """Stop, within an epoch if need be, when the run's time is nearly over.
+    """Ends the run, within an epoch if need be, when its time is nearly over.
 
     Args:
       budget: of the run.
@@ -86,7 +86,7 @@ class StopInTime(keras.callbacks.Callback):
         self._start = time.monotonic()
 
     def on_train_batch_end(self, batch, logs=None):
-        """Stop if no more time is left than another call and the evaluation need."""
+        """End the run if another call would leave too little time for the evaluation."""
         budget = self.budget
         if budget.seconds is None:
             return
@@ -94,7 +94,7 @@ class StopInTime(keras.callbacks.Callback):
         if self._calls > 1:  # the first one holds the compilation
             self._seconds += time.monotonic() - self._start
         call = self._seconds / max(1, self._calls - 1)
-        if not budget.evaluated:  # an evaluation costs less than a training step
+        if not budget.evaluated:  # to score an image costs less than to train on it
             budget.image_seconds = call / self.model.steps_per_execution / self.batch_size
         if budget.elapsed() + call + budget.reserve() > budget.seconds:
             self.model.stop_training = budget.over = True

@@ -1,4 +1,4 @@
-"""The end of a run that diverges."""
+"""Ends a run that diverges."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ CHECK_STEPS = 50  # between two looks at the loss; each look waits for the devic
 
 
 class StopWhenDiverged(keras.callbacks.Callback):
-    """End a run whose loss is not a number, or better than possible.
+    """Ends a run whose loss is not a number, or better than possible.
 
     Integer images have probabilities of at most 1, so their bits per dimension are at least 0, but for the
     noise of an estimate; clearly less means a wrong log-determinant or overflowing numbers.
@@ -28,7 +28,7 @@ class StopWhenDiverged(keras.callbacks.Callback):
         self.budget = budget
 
     def on_train_batch_end(self, batch, logs=None):
-        """Look every few steps."""
+        """Look at the loss every few steps."""
         if self.budget.step % CHECK_STEPS == 0:
             self._check(logs)
 

@@ -1,4 +1,4 @@
-"""The course of the learning rate."""
+"""How the learning rate changes during a run."""
 
 from __future__ import annotations
 

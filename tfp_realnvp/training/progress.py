@@ -1,4 +1,4 @@
-"""What a run shows while it trains: its speed and a bar."""
+"""What a run shows while it trains: its speed and its progress."""
 
 from __future__ import annotations
 
