@@ -13,7 +13,7 @@ import json
 import statistics
 import sys
 
-from internals import STEPS_A_CALL
+from internals import OPTIONS
 from libraries import LEARNING_RATE
 from libraries.ours import Ours, make_flow
 from shared import load_images, make_parser, print_header, print_row
@@ -22,7 +22,7 @@ from worker import Worker, open_answers, serve
 from tfp_realnvp import hardware
 from tfp_realnvp.optimizers import Adam
 
-TEN = STEPS_A_CALL["realnvp"]
+TEN = OPTIONS["realnvp"].steps_per_call
 WAYS = {
     "shards": {"shards": 2, "xla": False, "steps": TEN},
     "shards, a step a call": {"shards": 2, "xla": False, "steps": 1},

@@ -1,9 +1,25 @@
 """What the benchmarks use of `tfp_realnvp` that is not public. If a name moves, only this file changes."""
 
 from tfp_realnvp.compute.sharding import in_shards
-from tfp_realnvp.training import callbacks
+from tfp_realnvp.flows.options import OPTIONS
+from tfp_realnvp.training.average_weights import AverageWeights
+from tfp_realnvp.training.budget import Budget, CountSteps, StopInTime
+from tfp_realnvp.training.divergence import StopWhenDiverged
 from tfp_realnvp.training.images import training_batches
+from tfp_realnvp.training.learning_rate import LearningRate
+from tfp_realnvp.training.progress import ShowProgress
 from tfp_realnvp.training.run_folder import RunFolder
-from tfp_realnvp.training.session import STEPS_A_CALL
 
-__all__ = ["STEPS_A_CALL", "RunFolder", "callbacks", "in_shards", "training_batches"]
+__all__ = [
+    "OPTIONS",
+    "AverageWeights",
+    "Budget",
+    "CountSteps",
+    "LearningRate",
+    "RunFolder",
+    "ShowProgress",
+    "StopInTime",
+    "StopWhenDiverged",
+    "in_shards",
+    "training_batches",
+]

@@ -1,16 +1,21 @@
+import dataclasses
 import json
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
 import pytest
+import typer
 from PIL import Image
 
-from tfp_realnvp import cli, datasets, views
+from tfp_realnvp import cli, datasets, training, views
 from tfp_realnvp.cli import options
-from tfp_realnvp.training.config import FLOWS, TrainingConfig
+from tfp_realnvp.cli.main import app, with_options
+from tfp_realnvp.flows.options import OPTIONS
+from tfp_realnvp.training.config import TrainingConfig
 from tfp_realnvp.training.run_folder import RunFolder
 
 TOP = Path(__file__).parent.parent
@@ -35,6 +40,49 @@ COMMANDS = ["train", "sample", "score", "transfer", "morph", "export", "demo"]
 def test_help(call, command):
     status, output, _ = call(command, "--help")
     assert status == 0 and "--json" in output
+
+
+def test_every_setting_is_an_option():
+    """With the same default, and its meaning."""
+    parameters = {parameter.name: parameter for parameter in _command("train").params}
+    for field in dataclasses.fields(TrainingConfig):
+        parameter = parameters[field.name]
+        assert parameter.opts == ["--" + field.name.replace("_", "-")]
+        default = parameter.default
+        if field.name == "time_limit":
+            default = options.seconds(default)
+        assert (tuple(default) if field.name == "hold_out" else default) == field.default
+        if field.name not in ("hold_out", "time_limit"):
+            assert parameter.help == field.metadata["help"] + "."
+    assert "default: 32 (multiscale), 512 (realnvp)" in parameters["batch_size"].help
+
+
+def _command(name):
+    return typer.main.get_command(app).commands[name]
+
+
+def test_time_runs_from_the_call(call, monkeypatch, run_dir, tmp_path):
+    """Not from the import, which may be long ago."""
+    found = []
+    metrics = json.loads((run_dir / "metrics.json").read_text())
+
+    def train(config, folder, *, started, **options):
+        found.append(started)
+        return metrics
+
+    monkeypatch.setattr(training, "train", train)
+    for _ in range(2):
+        before = time.monotonic()
+        assert call("train", "--run-dir", tmp_path / "run")[0] == 0
+        assert before <= found[-1] <= time.monotonic()
+    assert found[0] < found[1]
+
+
+def test_names_in_errors_become_options():
+    message = "`run_dir`, `gated`, `as_json` or `colour`"
+    assert with_options(message, ["train"]) == "--run-dir, --gated, --json or `colour`"
+    assert with_options(message, ["sample"]) == "`run_dir`, `gated`, --json or `colour`"
+    assert with_options(message, []) == message
 
 
 @pytest.mark.parametrize(
@@ -161,7 +209,7 @@ def test_export_replaces_no_other_run(call, run_dir, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("flow", FLOWS)
+@pytest.mark.parametrize("flow", OPTIONS)
 def test_conditional(call, tmp_path, flow):
     """Trained with labels: images of a label, and labels recognized."""
     run = tmp_path / "run"
@@ -197,23 +245,26 @@ def test_resume_takes_no_other_options(call, run_dir, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["train", "--epochs", "0"], "epochs must be an integer of at least 1, received 0"),
+        (["train", "--epochs", "0"], "--epochs must be at least 1, received 0"),
         (["train", "--epochs", "many"], "--epochs"),
-        (["train", "--channels", "-3"], "channels must be"),
-        (["train", "--width", "64"], "width is no option of the flow multiscale, which has scales"),
+        (["train", "--channels", "-3"], "--channels must be at least 1"),
+        (["train", "--width", "64"], "--width is no option of the flow multiscale, which has scales"),
         (["train", "--flow", "glow"], "glow"),
         (["train", "--dequantization", "none"], "none"),
         (["train", "--time-limit", "soon"], "a duration such as 90s, 10m, 1h30m or none, received 'soon'"),
-        (["train", "--time-limit", "0s"], "time_limit must be a number above 0"),
+        (["train", "--time-limit", "0s"], "--time-limit must be above 0"),
         (["train", "--precision", "float8"], "float8"),
         (["train", "--dataset", "nonsense"], "unknown data set 'nonsense'"),
         (["train", "--hold-out", "11"], "label 11 is not there; the labels are 0-9"),
         (["train", "--activation", "soft"], "soft"),
         (["train", "--resume"], "not a run folder"),
+        (["train", "--resume", "--run-dir", "RUN"], "is finished: choose another --run-dir"),
+        (["train", "--run-dir", "RUN"], "choose another --run-dir, go on with that run by --resume, or "),
+        (["train", "--batch-size", "5000"], "--batch-size must be at most the number of training images, 1294"),
         (["sample", "nowhere"], "nowhere is not a run folder"),
         (["sample", "RUN", "--num", "0"], "`n` must be at least 1, received 0"),
         (["sample", "RUN", "--labels", "3"], "this flow knows no labels"),
-        (["sample", "RUN", "--temperature", "0"], "`temperature` must be above 0"),
+        (["sample", "RUN", "--temperature", "0"], "--temperature must be above 0"),
         (["sample", "RUN", "--output", "/proc/nowhere/a.png"], "/proc/nowhere"),
         (["score", "RUN", "--labels", "a-b"], "labels such as 9, 0-8"),
         (["score", "RUN", "--labels", "11"], "label 11 is not there"),
@@ -224,7 +275,7 @@ def test_resume_takes_no_other_options(call, run_dir, tmp_path):
         (["transfer", "RUN", "--covariance", "round"], "round"),
         (["transfer", "RUN", "--covariance", "diagonal", "--intrinsic-dimension", "3"], "'full' alone"),
         (["morph", "RUN", "--to-label", "11"], "label 11 is not there"),
-        (["morph", "RUN", "--steps", "1"], "`steps` must be at least 2"),
+        (["morph", "RUN", "--steps", "1"], "--steps must be at least 2"),
         (["export", "RUN", "/proc/nowhere"], "/proc/nowhere"),
         (["nonsense"], "nonsense"),
     ],
@@ -249,6 +300,11 @@ def test_debug_shows_where(run_dir):
 )
 def test_durations(text, seconds):
     assert options.seconds(text) == seconds
+
+
+@pytest.mark.parametrize("number", [0.0, 45.0, 90.0, 600.0, 5400.0, 3661.0, None])
+def test_durations_and_back(number):
+    assert options.seconds(options.duration(number)) == number
 
 
 def test_labels():

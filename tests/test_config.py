@@ -1,72 +1,107 @@
 import dataclasses
 import inspect
 import json
+import subprocess
+import sys
+from pathlib import Path
 
+import keras
+import numpy as np
 import pytest
 
+from tfp_realnvp.flows import BY_NAME
+from tfp_realnvp.flows.checked_fields import option
+from tfp_realnvp.flows.options import OPTIONS, RealNVPOptions
 from tfp_realnvp.hardware import default_precision
-from tfp_realnvp.training.config import FLOWS, TrainingConfig
+from tfp_realnvp.training.config import TrainingConfig
 
 
 def test_through_json_and_back():
-    config = TrainingConfig(dataset="mnist", hold_out=(9, 8), gradient_clip=0.5, time_limit=None)
+    config = TrainingConfig(
+        dataset="mnist",
+        hold_out=(9, 8),
+        gradient_clip=0.5,
+        time_limit=None,
+        flow="realnvp",
+        width=7,
+    )
     content = json.loads(json.dumps({"training": dataclasses.asdict(config)}))
     assert TrainingConfig.from_json(content) == config
+
+
+def test_of_numpy_and_path():
+    """What a search draws is written as JSON."""
+    config = TrainingConfig(
+        manual_dir=Path("files"),
+        hold_out=np.array([8, 9]),
+        flow="realnvp",
+        width=np.int64(7),
+        learning_rate=np.float32(0.5),
+    )
+    content = json.loads(json.dumps(dataclasses.asdict(config.resolved(1000))))
+    assert content["manual_dir"] == "files" and content["hold_out"] == [8, 9]
+    assert content["width"] == 7 and content["learning_rate"] == 0.5
+
+
+def test_json_of_an_earlier_version():
+    """The options of the other flow are null there."""
+    content = {"flow": "realnvp", "couplings": 6, "depth": 2, "width": 32, "activation": "relu"}
+    other = {"scales": None, "channels": None, "blocks": None, "gated": None}
+    config = TrainingConfig.from_json({"training": {**content, **other, "hold_out": [9]}})
+    assert config == TrainingConfig(**content, hold_out=(9,))
+    assert config.flow_options() == {key: content[key] for key in config.flow_options()}
 
 
 def test_defaults_that_depend_on_machine_and_data():
     config = TrainingConfig().resolved(1000)
     assert config.precision == default_precision() != "auto"
-    assert config.batch_size == 32
+    assert config.batch_size == 32 and config.learning_rate == 2e-3 and config.scales == 2
     assert TrainingConfig().resolved(100).batch_size == 5
-    assert TrainingConfig().resolved(10**6).batch_size == FLOWS["multiscale"]["batch_size"]
+    assert TrainingConfig().resolved(10**6).batch_size == OPTIONS["multiscale"].batch_size
     assert TrainingConfig(flow="realnvp").resolved(10**6).batch_size == 512
     assert TrainingConfig(batch_size=7).resolved(1000).batch_size == 7
     assert TrainingConfig().resolved(3).batch_size == 1
+    assert config.resolved(10**6) == config
+    with pytest.raises(ValueError, match="`batch_size` must be at most .* 1000, received 1001"):
+        TrainingConfig(batch_size=1001).resolved(1000)
 
 
 @pytest.mark.parametrize(
     ("field", "value"),
     [
-        ("scales", 0), ("couplings", 0), ("channels", 1.5), ("blocks", -1), ("flow", "glow"), ("final_rate", 0),
-        ("epochs", 0), ("batch_size", 0), ("patience", "a"), ("warm_up", -1), ("final_rate", 1.1),
-        ("learning_rate", 0), ("learning_rate", float("nan")), ("time_limit", -1),
-        ("gradient_clip", -1), ("validation", 0), ("validation", 1), ("precision", "float8"),
+        ("scales", 0), ("couplings", 0), ("channels", 0), ("blocks", -1), ("flow", "glow"), ("final_rate", 0),
+        ("epochs", 0), ("batch_size", 0), ("patience", 0), ("warm_up", -1), ("final_rate", 1.1),
+        ("learning_rate", 0), ("learning_rate", float("nan")), ("learning_rate", float("inf")),
+        ("time_limit", -1), ("gradient_clip", -1), ("validation", 0), ("validation", 1),
+        ("precision", "float8"), ("dequantization", "none"),
     ],
 )  # fmt: skip
 def test_values_that_cannot_be(field, value):
-    with pytest.raises(ValueError, match=f"{field} must be.*received"):
+    with pytest.raises(ValueError, match=f"`{field}` must be.*received"):
         TrainingConfig(**{field: value})
 
 
 @pytest.mark.parametrize(
-    ("field", "value"), [("dataset", 3), ("activation", 3), ("hold_out", ["9"])]
-)
+    ("field", "value"),
+    [
+        ("dataset", 3), ("activation", 3), ("hold_out", ["9"]), ("hold_out", 9), ("channels", 1.5),
+        ("patience", "a"), ("epochs", True), ("epochs", None), ("conditional", 1), ("gated", "yes"),
+        ("seed", 0.5), ("learning_rate", "high"), ("manual_dir", 3),
+    ],
+)  # fmt: skip
 def test_types_that_cannot_be(field, value):
-    with pytest.raises(TypeError, match=f"{field} must be"):
+    with pytest.raises(TypeError, match=f"`{field}` must be.*received"):
         TrainingConfig(**{field: value})
 
 
 @pytest.mark.parametrize("field", ["depth", "width"])
 def test_options_of_another_flow(field):
     with pytest.raises(
-        ValueError, match=f"{field} is no option of the flow multiscale, which has scales"
+        ValueError, match=f"`{field}` is no option of the flow multiscale, which has scales"
     ):
         TrainingConfig(**{field: 3})
-    with pytest.raises(ValueError, match=f"{field} must be an integer of at least 1, received -1"):
+    with pytest.raises(ValueError, match=f"`{field}` must be at least 1, received -1"):
         TrainingConfig(flow="realnvp", **{field: -1})
-
-
-@pytest.mark.parametrize("name", FLOWS)
-def test_defaults_are_those_of_the_class(name):
-    """They stand twice, because the command line does not wait for TensorFlow."""
-    from tfp_realnvp.flows import BY_NAME
-
-    options = TrainingConfig(flow=name).resolved(1000).flow_options()
-    parameters = inspect.signature(BY_NAME[name]).parameters
-    assert options == {option: parameters[option].default for option in options}
-    others = {"image_shape", "kwargs"}
-    assert set(parameters) - others == set(options)
 
 
 @pytest.mark.parametrize(
@@ -75,3 +110,80 @@ def test_defaults_are_those_of_the_class(name):
 def test_damaged_json(content):
     with pytest.raises(ValueError, match=r"config.json is damaged"):
         TrainingConfig.from_json(content)
+
+
+def test_help_has_every_field():
+    for field in dataclasses.fields(TrainingConfig):
+        assert f"      {field.name}: {field.metadata['help']}" in TrainingConfig.__doc__
+
+
+def test_flows_are_registered():
+    assert {name: flow.options_class for name, flow in BY_NAME.items()} == OPTIONS
+
+
+@pytest.mark.parametrize("name", OPTIONS)
+def test_constructor_takes_the_options(name):
+    """Signature, help, attributes and configuration have each of them."""
+    flow_class, options = BY_NAME[name], OPTIONS[name]
+    parameters = inspect.signature(flow_class).parameters
+    flow = flow_class((8, 8, 1))
+    for field in dataclasses.fields(options):
+        assert parameters[field.name].default == field.default
+        assert f"      {field.name}: {field.metadata['help']}" in flow_class.__doc__
+        assert flow.get_config()[field.name] == field.default
+        if field.name != "activation":
+            assert getattr(flow, field.name) == field.default
+    assert {"image_shape", "levels", "labels", "dequantization", "seed"} < set(parameters)
+    assert flow.activation is keras.activations.relu
+
+
+@pytest.mark.parametrize("name", OPTIONS)
+def test_constructor_refuses(name):
+    with pytest.raises(ValueError, match="`couplings` must be at least 1, received 0"):
+        BY_NAME[name]((8, 8, 1), couplings=0)
+    with pytest.raises(TypeError, match="`couplings` must be an integer, received 1.5"):
+        BY_NAME[name]((8, 8, 1), couplings=1.5)
+    with pytest.raises(ValueError, match="colour"):
+        BY_NAME[name]((8, 8, 1), colour="red")
+
+
+def test_activation_is_a_name_or_a_function():
+    for given in ("gelu", keras.activations.gelu):
+        flow = BY_NAME["realnvp"]((4, 4, 1), width=8, activation=given)
+        assert flow.activation is keras.activations.gelu
+        copy = type(flow).from_config(flow.get_config())
+        assert copy.activation is keras.activations.gelu and copy.width == 8
+
+
+def test_signature_of_a_users_subclass():
+    class Mine(BY_NAME["realnvp"]):
+        def __init__(self, size):
+            super().__init__((size, size, 1), width=8)
+
+    assert list(inspect.signature(Mine).parameters) == ["size"]
+    assert Mine(4).width == 8
+
+
+def test_a_new_option_is_one_line():
+    """It is checked, has a default and is in the constructor's signature without another word."""
+
+    @dataclasses.dataclass(frozen=True, kw_only=True)
+    class WithTemper(RealNVPOptions):
+        temper: float = option(0.5, "How wild it is", above=0)
+
+    class Wild(BY_NAME["realnvp"]):
+        options_class = WithTemper
+
+        def __init__(self, image_shape, **kwargs):
+            super().__init__(image_shape, **kwargs)
+
+    assert inspect.signature(Wild).parameters["temper"].default == 0.5
+    assert Wild((4, 4, 1), width=8, temper=2).get_config()["temper"] == 2
+    assert "temper: How wild it is; above 0; default: 0.5" in Wild.__doc__
+    with pytest.raises(ValueError, match="`temper` must be above 0, received -1"):
+        Wild((4, 4, 1), temper=-1)
+
+
+def test_options_do_not_wait_for_tensorflow():
+    code = "import sys; from tfp_realnvp.flows.options import OPTIONS; sys.exit('tensorflow' in sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True)

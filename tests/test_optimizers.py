@@ -14,6 +14,8 @@ OPTIONS = [
     {"global_clipnorm": 0.5},
     {"weight_decay": 0.1, "use_ema": True},
     {"learning_rate": keras.optimizers.schedules.ExponentialDecay(0.1, 1, 0.5)},
+    {"gradient_accumulation_steps": 2},
+    {"gradient_accumulation_steps": 3, "global_clipnorm": 0.5, "use_ema": True},
 ]
 
 
@@ -70,6 +72,22 @@ for one, other in zip(received, expected):
     numpy.testing.assert_allclose(one, other, rtol=1e-4)
 assert abs(expected[0] - 1).max() > 0.1
 """
+
+
+def test_accumulates_gradients_in_fit():
+    """Two batches and one update: what one batch of twice the size does."""
+    x = np.random.default_rng(0).standard_normal((16, 3)).astype(np.float32)
+
+    def trained(optimizer, batch_size):
+        dense = keras.layers.Dense(2, kernel_initializer="ones")
+        model = keras.Sequential([keras.Input((3,)), dense])
+        model.compile(optimizer, "mse")
+        model.fit(x, x[:, :2] ** 2, batch_size=batch_size, epochs=3, shuffle=False, verbose=0)
+        return model.get_weights()
+
+    accumulated = trained(Adam(0.1, gradient_accumulation_steps=2), 4)
+    for one, other in zip(accumulated, trained(Adam(0.1), 8), strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-4)
 
 
 @pytest.mark.slow

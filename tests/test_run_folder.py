@@ -26,13 +26,15 @@ def test_model_and_history(run_dir, tiny_config):
 
 
 def test_folder_without_a_run(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"not a run folder: it has no config.json"):
+    with pytest.raises(
+        FileNotFoundError, match=r"not a run folder: it has no config.json. `train`"
+    ):
         RunFolder(tmp_path / "nothing").load_model()
 
 
 def test_run_without_a_model(copy):
     copy.model.unlink()
-    with pytest.raises(FileNotFoundError, match=r"has no model.keras.*--resume"):
+    with pytest.raises(FileNotFoundError, match=r"has no model.keras.*`resume`"):
         copy.load_model()
 
 
@@ -74,7 +76,7 @@ def test_model_of_another_kind(copy):
 
 
 def test_not_empty_is_not_overwritten(copy):
-    with copy.locked(), pytest.raises(FileExistsError, match="not empty.*--resume.*--overwrite"):
+    with copy.locked(), pytest.raises(FileExistsError, match="not empty.*`resume`.*`overwrite`"):
         copy.check_free(overwrite=False)
 
 

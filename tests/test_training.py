@@ -4,10 +4,12 @@ import json
 import math
 import re
 import resource
+import shutil
 import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -15,9 +17,12 @@ import pytest
 from conftest import TINY, random_images
 
 from tfp_realnvp import evaluation, training
-from tfp_realnvp.training import callbacks, session
+from tfp_realnvp.cli.output import summary
+from tfp_realnvp.training import epochs, runs
+from tfp_realnvp.training.budget import Budget
 from tfp_realnvp.training.config import TrainingConfig
-from tfp_realnvp.training.images import load_parts
+from tfp_realnvp.training.divergence import StopWhenDiverged
+from tfp_realnvp.training.images import load_images
 from tfp_realnvp.training.run_folder import RunFolder
 
 
@@ -54,9 +59,9 @@ def test_steps_of_an_epoch(flow, batch_size, steps, a_call, monkeypatch, tmp_pat
 def test_metrics_are_those_of_the_model(run_dir, tiny_config):
     metrics = json.loads((run_dir / "metrics.json").read_text())
     flow = RunFolder(run_dir).load_model()
-    parts = load_parts(tiny_config)
+    scored = load_images(tiny_config).scored(test=True)
     for name in ("train", "validation", "test", "held_out"):
-        expected = evaluation.score(flow.log_prob, parts.evaluated[name].images)
+        expected = evaluation.score(flow.log_prob, scored[name].images)
         assert metrics[name] == pytest.approx(expected, rel=1e-4), name
     assert metrics["parameters"] == flow.count_params()
     assert metrics["epochs"] == 3 and metrics["ended_by"] == "the last epoch"
@@ -90,37 +95,19 @@ class Interrupt(keras.callbacks.Callback):
             raise KeyboardInterrupt
 
 
-@pytest.fixture
-def interrupted_in(monkeypatch):
-    """Makes a run end by Ctrl-C in the given epoch (from 0), and its state be written every epoch."""
-
-    def setup(epoch):
-        monkeypatch.setattr(callbacks, "STATE_SECONDS", 0)
-        fit = keras.Model.fit
-
-        def interrupted_fit(self, *args, callbacks, **options):
-            return fit(self, *args, callbacks=[*callbacks, Interrupt(epoch)], **options)
-
-        monkeypatch.setattr(keras.Model, "fit", interrupted_fit)
-        return lambda: monkeypatch.setattr(keras.Model, "fit", fit)
-
-    return setup
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("epoch", [0, 2])
 def test_resumed_run_ends_where_the_uninterrupted_one_did(
-    run_dir, tiny_config, tmp_path, interrupted_in, epoch
+    run_dir, tiny_config, tmp_path, monkeypatch, epoch
 ):
-    restore = interrupted_in(epoch)
+    monkeypatch.setattr(epochs, "STATE_SECONDS", 0)
     said = []
     with pytest.raises(KeyboardInterrupt):
-        training.train(tiny_config, tmp_path / "run", say=said.append)
+        training.train(tiny_config, tmp_path / "run", callbacks=[Interrupt(epoch)], say=said.append)
     assert "Interrupted; the best model so far" in said[-1]
     run = RunFolder(tmp_path / "run")
     assert run.load_model().sample(1, seed=0).shape == (1, 8, 8, 1)  # what was learned is kept
     assert not run.is_finished()
-    restore()
     said.clear()
     resumed = training.resume(tmp_path / "run", say=said.append)
     if epoch:
@@ -129,14 +116,98 @@ def test_resumed_run_ends_where_the_uninterrupted_one_did(
     for part in ("train", "validation", "test", "held_out"):
         assert resumed[part] == pytest.approx(expected[part], rel=1e-5), part
     assert [row["epoch"] for row in run.read_history()] == [1, 2, 3]
-    assert run.is_finished()
+    assert run.is_finished() and not (run.path / "state").exists()
     with pytest.raises(ValueError, match="finished"):
         training.resume(tmp_path / "run")
 
 
+class Watch(keras.callbacks.Callback):
+    """Keeps the logs of the epochs, and ends the run after so many."""
+
+    def __init__(self, epochs):
+        super().__init__()
+        self.epochs = epochs
+        self.seen = []
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.seen.append(dict(logs))
+        if len(self.seen) == self.epochs:
+            self.model.stop_training = True
+
+
+@pytest.mark.slow
+def test_callbacks_of_the_caller(tiny_config, tmp_path):
+    watch = Watch(epochs=2)
+    metrics = training.train(tiny_config, tmp_path / "run", callbacks=[watch])
+    rows = RunFolder(tmp_path / "run").read_history()
+    assert len(rows) == metrics["epochs"] == 2 and metrics["ended_by"] == "a callback"
+    for row, logs in zip(rows, watch.seen, strict=True):
+        assert logs["val_bits_per_dim"] == pytest.approx(row["val_bits_per_dim"])
+    resumed = training.resume(tmp_path / "run", callbacks=[Watch(epochs=0)])
+    assert resumed["ended_by"] == "the last epoch" and resumed["epochs"] == 3
+
+
+@pytest.mark.slow
+def test_report_to_the_caller(tiny_config, tmp_path):
+    rows = []
+
+    def on_epoch(row):
+        rows.append(row)
+        return len(rows) == 2
+
+    metrics = training.train(tiny_config, tmp_path / "run", on_epoch=on_epoch)
+    assert metrics["ended_by"] == "the caller" and metrics["epochs"] == 2
+    history = RunFolder(tmp_path / "run").read_history()
+    assert [row["epoch"] for row in rows] == [1, 2]
+    assert rows == [pytest.approx(row) for row in history]
+    assert not RunFolder(tmp_path / "run").is_finished()
+
+
+@pytest.mark.slow
+def test_an_error_of_the_caller_keeps_the_best_model(tiny_config, tmp_path):
+    def on_epoch(row):
+        raise LookupError("not worth it")
+
+    with pytest.raises(LookupError, match="not worth it"):
+        training.train(tiny_config, tmp_path / "run", on_epoch=on_epoch)
+    run = RunFolder(tmp_path / "run")
+    assert run.load_model().image_shape == (8, 8, 1) and len(run.read_history()) == 1
+
+
+@pytest.mark.slow
+def test_without_the_test_split(tiny_config, tmp_path, monkeypatch):
+    scored = []
+    score = evaluation.score
+
+    def watched_score(log_prob, images, labels=None):
+        scored.append(images)
+        return score(log_prob, images, labels)
+
+    monkeypatch.setattr(evaluation, "score", watched_score)
+    config = dataclasses.replace(tiny_config, epochs=1)
+    metrics = training.train(config, tmp_path / "run", score_test=False)
+    assert metrics["test"] is None and metrics["held_out"] is None
+    assert metrics["train"]["images"] == metrics["validation"]["images"] == 130
+    images = load_images(config)
+    expected = [images.validation, *images.scored(test=False).values()]
+    for received, learned in zip(scored, expected, strict=True):
+        np.testing.assert_array_equal(received, learned.images)
+    assert summary(metrics)[0].count(",") == 1
+
+
+def test_divergence_shows_in_either_score():
+    budget = Budget(steps=10, seconds=None, started=time.monotonic())
+    callback = StopWhenDiverged(budget)
+    callback.on_epoch_end(0, {"bits_per_dim": 1.0, "val_bits_per_dim": 0.5})
+    for key in ("bits_per_dim", "val_bits_per_dim"):
+        for value in (math.nan, math.inf, -1.0):
+            with pytest.raises(FloatingPointError, match=f"{key} is"):
+                callback.on_epoch_end(0, {"bits_per_dim": 1.0, key: value})
+
+
 @pytest.mark.slow
 def test_early_stopping(tiny_config, tmp_path, monkeypatch):
-    monkeypatch.setattr(callbacks, "WORTHWHILE", 10.0)
+    monkeypatch.setattr(epochs, "WORTHWHILE", 10.0)
     metrics = training.train(dataclasses.replace(tiny_config, patience=1), tmp_path / "run")
     assert metrics["epochs"] == 2 and metrics["ended_by"] == "early stopping"
 
@@ -144,11 +215,11 @@ def test_early_stopping(tiny_config, tmp_path, monkeypatch):
 @pytest.mark.slow
 def test_time_limit_and_going_on(tiny_config, tmp_path, monkeypatch):
     """A limit that is over at once stops in the first epoch; a larger one lets the run go on."""
-    monkeypatch.setattr(callbacks, "STATE_SECONDS", 0)
+    monkeypatch.setattr(epochs, "STATE_SECONDS", 0)
     short = dataclasses.replace(tiny_config, time_limit=1.0)
     metrics = training.train(short, tmp_path / "run")
     assert metrics["ended_by"] == "the time limit" and metrics["epochs"] == 1
-    with pytest.raises(ValueError, match="used up its time limit of 0 s.*larger --time-limit"):
+    with pytest.raises(ValueError, match="used up its time limit of 0 s.*larger `time_limit`"):
         training.resume(tmp_path / "run", time_limit=1e-3)
     resumed = training.resume(tmp_path / "run", time_limit=math.inf)
     assert resumed["ended_by"] == "the last epoch" and resumed["epochs"] == 3
@@ -157,8 +228,17 @@ def test_time_limit_and_going_on(tiny_config, tmp_path, monkeypatch):
 @pytest.mark.slow
 def test_divergence_says_what_to_try(tiny_config, tmp_path):
     config = dataclasses.replace(tiny_config, learning_rate=1e6, gradient_clip=0.0)
-    with pytest.raises(FloatingPointError, match=r"diverged.*lower --learning-rate"):
+    with pytest.raises(FloatingPointError, match=r"diverged.*lower `learning_rate`"):
         training.train(config, tmp_path / "run")
+
+
+def test_nothing_is_overwritten_by_a_run_that_cannot_be(run_dir, tiny_config, tmp_path):
+    run = Path(shutil.copytree(run_dir, tmp_path / "run"))
+    before = {path.name: path.read_bytes() for path in run.iterdir()}
+    for change in ({"batch_size": 5000}, {"hold_out": (11,)}):
+        with pytest.raises(ValueError, match="1168|label 11"):
+            training.train(dataclasses.replace(tiny_config, **change), run, overwrite=True)
+    assert before == {path.name: path.read_bytes() for path in run.iterdir()}
 
 
 def test_nothing_is_overwritten(run_dir, tiny_config):
@@ -183,7 +263,7 @@ def test_failing_early_leaves_nothing_behind(tiny_config, tmp_path):
         training.train(
             dataclasses.replace(tiny_config, dataset="npz:nowhere.npz"), tmp_path / "run"
         )
-    with pytest.raises(ValueError, match="batch_size must be at most"):
+    with pytest.raises(ValueError, match="`batch_size` must be at most"):
         training.train(dataclasses.replace(tiny_config, batch_size=5000), tmp_path / "run")
     assert not (tmp_path / "run" / "model.keras").exists()
 
@@ -213,7 +293,7 @@ def test_tensorboard(tiny_config, tmp_path):
 
 
 def test_without_the_package_tensorboard(tiny_config, tmp_path, monkeypatch):
-    monkeypatch.setattr(session.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(runs.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(ModuleNotFoundError, match=re.escape("pip install -e '.[tensorboard]'")):
         training.train(tiny_config, tmp_path / "run", tensorboard=True)
     assert not (tmp_path / "run").exists()
@@ -224,8 +304,8 @@ PROGRAM = """
 import signal, sys
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
 from tfp_realnvp import cli
-from tfp_realnvp.training import callbacks
-callbacks.STATE_SECONDS = 0
+from tfp_realnvp.training import epochs
+epochs.STATE_SECONDS = 0
 cli.main(["train", "--flow", "realnvp", "--width", "32", *sys.argv[1:]])
 """
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from conftest import random_images
 
-from tfp_realnvp.training.images import load_parts, training_batches
+from tfp_realnvp.training.images import load_images, training_batches
 
 
 def test_batches_hold_every_image_once_a_pass():
@@ -41,18 +41,19 @@ def test_batches_depend_on_seed_and_step_alone(step):
 
 
 def test_held_out_labels_are_not_learned(tiny_config):
-    parts = load_parts(tiny_config)
-    for part in (parts.train, parts.validation, parts.test):
-        assert set(part.labels) == set(range(9))
-    assert set(parts.held_out.labels) == {9}
+    images = load_images(tiny_config)
+    for learned in (images.train, images.validation, images.test):
+        assert set(learned.labels) == set(range(9))
+    assert set(images.held_out.labels) == {9}
     with pytest.raises(ValueError, match="label 11 is not there"):
-        load_parts(dataclasses.replace(tiny_config, hold_out=(11,)))
+        load_images(dataclasses.replace(tiny_config, hold_out=(11,)))
 
 
-def test_as_many_training_images_are_evaluated_as_others(tiny_config):
-    parts = load_parts(tiny_config)
-    sizes = {name: len(part) for name, part in parts.evaluated.items()}
-    assert sizes["train"] == sizes["validation"] < len(parts.train)
+def test_as_many_training_images_are_scored_as_others(tiny_config):
+    images = load_images(tiny_config)
+    sizes = {name: len(scored) for name, scored in images.scored(test=True).items()}
+    assert sizes["train"] == sizes["validation"] < len(images.train)
     assert set(sizes) == {"train", "validation", "test", "held_out"}
-    whole = load_parts(dataclasses.replace(tiny_config, hold_out=()))
-    assert set(whole.evaluated) == {"train", "validation", "test"}
+    assert set(images.scored(test=False)) == {"train", "validation"}
+    whole = load_images(dataclasses.replace(tiny_config, hold_out=()))
+    assert set(whole.scored(test=True)) == {"train", "validation", "test"}

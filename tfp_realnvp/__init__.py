@@ -18,6 +18,11 @@ __getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
 @wrapt.when_imported("keras")
 def _register_flows(_):
     """Register the flows with Keras: `keras.saving.load_model` finds them after `import tfp_realnvp` alone."""
-    # these two import Keras themselves, and would be imported in a circle
-    if "tfp_realnvp.flows" not in sys.modules and "tfp_realnvp.layers" not in sys.modules:
-        importlib.import_module("tfp_realnvp.flows")
+    ours = {
+        name
+        for name in sys.modules
+        if name.startswith(("tfp_realnvp.flows.", "tfp_realnvp.layers"))
+    }
+    # otherwise one of these is importing Keras now, and may not be imported in a circle
+    if ours <= {"tfp_realnvp.flows.options", "tfp_realnvp.flows.checked_fields"}:
+        importlib.import_module("tfp_realnvp.flows.all_flows")

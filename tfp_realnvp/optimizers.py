@@ -12,15 +12,15 @@ __all__ = ["Adam"]
 class Adam(keras.optimizers.Adam):
     """`keras.optimizers.Adam` with one operation for each weight instead of twenty.
 
-    The numbers are the same. A training step reads and writes each weight and its two moments once, and
-    is traced more quickly; benchmarks/compare.py shows what that gives.
+    The result is the same. A training step reads and writes each weight and its two moments once, and it is
+    traced more quickly; benchmarks/compare.py shows what that gives.
 
     Args:
       *args: those of `keras.optimizers.Adam`.
-      **kwargs: likewise, but `amsgrad`.
+      **kwargs: those of `keras.optimizers.Adam`; `amsgrad` must be False.
 
     Raises:
-      ValueError: `amsgrad` was asked for.
+      ValueError: `amsgrad` is True.
 
     Example:
       >>> weight = keras.Variable([1.0])
@@ -40,7 +40,9 @@ class Adam(keras.optimizers.Adam):
     def update_step(self, gradient, variable, learning_rate):
         """Change a weight and its moments."""
         index = self._get_variable_index(variable)
-        step = tf.cast(self.iterations.value + 1, variable.dtype)
+        step = tf.cast(
+            self.iterations + 1, variable.dtype
+        )  # of updates: gradients may be accumulated
         tf.raw_ops.ResourceApplyAdam(
             var=variable.handle,  # a TensorFlow variable: that of the device, if there are several
             m=self._momentums[index].value.handle,

@@ -8,7 +8,7 @@ import math
 
 import numpy as np
 import tensorflow as tf
-from internals import STEPS_A_CALL, in_shards
+from internals import OPTIONS, in_shards
 
 from libraries import HALF, LEVELS, PIXELS, SIDE
 from libraries.inputs import PlainFlow, as_dataset
@@ -18,6 +18,7 @@ from tfp_realnvp import hardware
 COLOURS = np.indices((SIDE, SIDE)).sum(0).ravel() % 2
 ORDER = np.argsort(COLOURS, kind="stable")  # one colour of the checkerboard comes first
 BACK = np.argsort(ORDER)
+STEPS = OPTIONS["realnvp"].steps_per_call  # in a call from Python
 NORMALIZER = PIXELS * (0.5 * math.log(2 * math.pi) + math.log(LEVELS))
 
 
@@ -42,11 +43,10 @@ class Bare(PlainFlow):
 
     def train(self, batches):
         """A step for each batch. The number of batches must be a multiple of the steps in a call."""
-        calls, rest = divmod(len(batches), STEPS_A_CALL["realnvp"])
+        calls, rest = divmod(len(batches), STEPS)
         if rest:
             raise ValueError(
-                f"the number of batches must be a multiple of {STEPS_A_CALL['realnvp']}, "
-                f"received {len(batches)}."
+                f"the number of batches must be a multiple of {STEPS}, received {len(batches)}."
             )
         iterator = iter(as_dataset(batches))
         for _ in range(calls):
@@ -56,7 +56,7 @@ class Bare(PlainFlow):
     @tf.function
     def _steps(self, iterator):
         loss = 0.0
-        for _ in tf.range(STEPS_A_CALL["realnvp"]):
+        for _ in tf.range(STEPS):
             loss = self._step(next(iterator))
         return loss
 

@@ -7,7 +7,16 @@ the two is therefore what the shuffled input and the callbacks cost.
 import io
 import time
 
-from internals import callbacks, training_batches
+from internals import (
+    AverageWeights,
+    Budget,
+    CountSteps,
+    LearningRate,
+    ShowProgress,
+    StopInTime,
+    StopWhenDiverged,
+    training_batches,
+)
 
 from libraries import LEARNING_RATE
 from libraries.ours import Ours, make_flow
@@ -22,7 +31,7 @@ def make(flow, precision, images):
     return Command(make_flow(flow, precision))
 
 
-class Progress(callbacks.ShowProgress):
+class Progress(ShowProgress):
     """The progress bar without the line for each epoch, which needs a validation score."""
 
     def on_epoch_end(self, epoch, logs=None):
@@ -35,12 +44,13 @@ class Command(Ours):
     def __init__(self, flow):
         super().__init__(flow)
         self._inputs = {}
-        budget = callbacks.Budget(steps=FOR_EVER, seconds=FOR_EVER, started=time.monotonic())
+        budget = Budget(steps=FOR_EVER, seconds=FOR_EVER, started=time.monotonic())
         self._callbacks = [
-            callbacks.LearningRate(LEARNING_RATE, budget, warm_up=0, final_rate=1.0),
-            callbacks.AverageWeights(flow.in_precision("float32"), budget),
-            callbacks.StopInTime(budget, batch_size=512),
-            callbacks.StopWhenDiverged(budget),
+            CountSteps(budget),
+            LearningRate(LEARNING_RATE, budget, warm_up=0, final_rate=1.0),
+            AverageWeights(flow.in_precision("float32"), budget),
+            StopInTime(budget, batch_size=512),
+            StopWhenDiverged(budget),
             Progress(epochs=1, budget=budget, batch_size=512, stream=io.StringIO()),
         ]
 

@@ -1,6 +1,6 @@
 """tfp_realnvp, as its users call it."""
 
-from internals import STEPS_A_CALL
+from internals import OPTIONS
 
 from libraries import BLOCKS, CHANNELS, COUPLINGS, HIDDEN, LEARNING_RATE, SCALES
 from libraries.inputs import as_dataset
@@ -37,7 +37,7 @@ def make_flow(flow, precision):
             blocks=BLOCKS,
             dtype=dtype,
         )
-    model.compile(Adam(LEARNING_RATE), steps_per_execution=STEPS_A_CALL[name])
+    model.compile(Adam(LEARNING_RATE), steps_per_execution=OPTIONS[name].steps_per_call)
     return model
 
 

@@ -1,12 +1,14 @@
 """The program: its commands, and how errors are shown.
 
-The modules that import TensorFlow are imported where a command needs them: it takes seconds, and --help and
-argument errors should not wait for it.
+TensorFlow takes seconds to import, and --help and argument errors should not wait for it. So the modules that
+import it are imported where a command needs them.
 """
 
 from __future__ import annotations
 
+import re
 import sys
+import time
 
 import typer
 
@@ -29,18 +31,19 @@ for command in (train, sample, score, transfer, morph, export, demo):
 
 def main(arguments: list[str] | None = None) -> None:
     """Run a command; an error is one line and exit status 2, an interruption exit status 130."""
+    started = time.monotonic()  # commands find it in `context.obj`
     arguments = sys.argv[1:] if arguments is None else arguments
     debug = "--debug" in arguments
     arguments = [argument for argument in arguments if argument != "--debug"]
     try:
-        status = app(arguments, standalone_mode=False) or 0
+        status = app(arguments, standalone_mode=False, obj=started) or 0
     except KeyboardInterrupt:
         status = 130
     except Exception as error:
         if debug:
             raise
         if message := _message(error):
-            print("Error:", message, file=sys.stderr)
+            print("Error:", with_options(message, arguments), file=sys.stderr)
         status = 2
     sys.exit(status)
 
@@ -51,3 +54,21 @@ def _message(error: Exception) -> str:
     if hasattr(error, "format_message"):  # an error of the command line itself
         text = error.format_message()
     return " ".join(text.split())
+
+
+def with_options(message: str, arguments: list[str]) -> str:
+    """The message with options of the command, such as --run-dir, for the names of Python's arguments.
+
+    Example:
+      >>> with_options("choose another `run_dir` or `colour`.", ["train", "--epochs", "3"])
+      'choose another --run-dir or `colour`.'
+    """
+    commands = typer.main.get_command(app).commands  # type: ignore[attr-defined]
+    command = next((commands[word] for word in arguments if word in commands), None)
+    parameters = command.params if command else []
+    options = {
+        parameter.name: parameter.opts[0]
+        for parameter in parameters
+        if parameter.param_type_name == "option"
+    }
+    return re.sub(r"`(\w+)`", lambda name: options.get(name[1], name[0]), message)

@@ -8,9 +8,15 @@ from typing import Annotated
 
 import typer
 
-from tfp_realnvp.training.config import FLOWS
+from tfp_realnvp.training.config import TrainingConfig
 
-__all__ = ["Json", "ManualDir", "Run", "Seed", "flow_help", "integers", "seconds"]
+__all__ = ["Json", "ManualDir", "Run", "Seed", "duration", "help_of", "integers", "seconds"]
+
+
+def help_of(name: str) -> str:
+    """What a field of `TrainingConfig` means."""
+    return TrainingConfig.__dataclass_fields__[name].metadata["help"]
+
 
 Run = Annotated[
     Path,
@@ -20,20 +26,7 @@ Run = Annotated[
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 Seed = Annotated[int, typer.Option(help="The same seed gives the same result.")]
-ManualDir = Annotated[
-    Path | None,
-    typer.Option(
-        help="Files of a TensorFlow Datasets set, fetched beforehand; no network is used."
-    ),
-]
-
-
-def flow_help(option: str, meaning: str) -> str:
-    """Of an option that is not the same for all flows: its meaning and its defaults."""
-    defaults = [
-        f"{options[option]} ({name})" for name, options in FLOWS.items() if option in options
-    ]
-    return f"{meaning}; default: {', '.join(defaults)}"
+ManualDir = Annotated[Path | None, typer.Option(help=help_of("manual_dir"))]
 
 
 def seconds(text: str) -> float | None:
@@ -47,8 +40,26 @@ def seconds(text: str) -> float | None:
     return float(3600 * hours + 60 * minutes + seconds)
 
 
+def duration(number: float | None) -> str:
+    """The text of so many whole seconds: `seconds(duration(600.0)) == 600.0`."""
+    if number is None:
+        return "none"
+    minutes, rest = divmod(round(number), 60)
+    hours, minutes = divmod(minutes, 60)
+    parts = {"h": hours, "m": minutes, "s": rest}
+    return "".join(f"{count}{unit}" for unit, count in parts.items() if count) or "0s"
+
+
 def integers(text: str | None, what: str = "labels") -> list[int]:
-    """Numbers such as 9, 0-8 or 0,2,4-6; what they are is said where the text is wrong."""
+    """Numbers such as 9, 0-8 or 0,2,4-6.
+
+    Args:
+      text: the numbers; None for none.
+      what: what they are, for the error.
+
+    Raises:
+      ValueError: another text.
+    """
     numbers: list[int] = []
     for part in text.split(",") if text else []:
         match = re.fullmatch(r"\s*(\d+)(?:-(\d+))?\s*", part)

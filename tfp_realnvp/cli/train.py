@@ -2,118 +2,30 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 import re
-import time
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from tfp_realnvp import hardware
-from tfp_realnvp.cli.options import Json, ManualDir, Seed, flow_help, seconds
+from tfp_realnvp.cli.config_options import config_options, make_config
+from tfp_realnvp.cli.options import Json
 from tfp_realnvp.cli.output import quiet_start, show, summary
 from tfp_realnvp.hardware import Device
-from tfp_realnvp.training.config import Dequantization, FlowName, Precision, TrainingConfig
+from tfp_realnvp.training.config import TrainingConfig
 
 __all__ = ["train"]
-
-STARTED = time.monotonic()  # --time-limit counts from here
-DEFAULTS = TrainingConfig()
 
 
 def train(
     context: typer.Context,
-    dataset: Annotated[
-        str,
-        typer.Option(
-            help="digits (8x8, embedded), idx:FOLDER, npz:FILE, or an image set of TensorFlow Datasets: "
-            "mnist, fashion_mnist, kmnist, cifar10 ..."
-        ),
-    ] = DEFAULTS.dataset,
-    manual_dir: ManualDir = None,
-    hold_out: Annotated[
-        list[int], typer.Option(help="A label that is not learned; may be given several times.")
-    ] = [],  # noqa: B006  (typer copies it)
-    flow: Annotated[
-        FlowName,
-        typer.Option(help="multiscale: convolutional; realnvp: dense, the original's."),
-    ] = DEFAULTS.flow,
-    scales: Annotated[int | None, typer.Option(help=flow_help("scales", "Scales"))] = None,
-    couplings: Annotated[
-        int | None,
-        typer.Option(help=flow_help("couplings", "Couplings of the flow, or of a scale")),
-    ] = None,
-    channels: Annotated[
-        int | None, typer.Option(help=flow_help("channels", "Features of a conditioner"))
-    ] = None,
-    blocks: Annotated[
-        int | None, typer.Option(help=flow_help("blocks", "Residual blocks of a conditioner"))
-    ] = None,
-    gated: Annotated[
-        bool | None,
-        typer.Option(
-            "--gated/--not-gated", help=flow_help("gated", "Gates in the residual blocks")
-        ),
-    ] = None,
-    depth: Annotated[
-        int | None,
-        typer.Option(
-            help=flow_help("depth", "Dense layers of a conditioner, the last one included")
-        ),
-    ] = None,
-    width: Annotated[
-        int | None, typer.Option(help=flow_help("width", "Units of its hidden layers"))
-    ] = None,
-    activation: Annotated[
-        str | None,
-        typer.Option(help=flow_help("activation", "In the conditioners: relu, gelu, tanh ...")),
-    ] = None,
-    conditional: Annotated[
-        bool, typer.Option("--conditional", help="Learn one distribution for each label.")
-    ] = False,
-    dequantization: Annotated[
-        Dequantization, typer.Option(help="Noise within a grey level: even, or learned.")
-    ] = DEFAULTS.dequantization,
-    precision: Annotated[
-        Precision,
-        typer.Option(help="Of the matrix products in training; auto: the fastest here."),
-    ] = DEFAULTS.precision,
+    *,
     device: Annotated[
         Device, typer.Option(help="auto: a GPU if there is one, else the CPU.")
     ] = "auto",
-    epochs: Annotated[int, typer.Option(help="At most so many.")] = DEFAULTS.epochs,
-    batch_size: Annotated[
-        int | None,
-        typer.Option(
-            help=flow_help("batch_size", "Images in a step") + "; less for small data sets"
-        ),
-    ] = None,
-    learning_rate: Annotated[
-        float | None, typer.Option(help=flow_help("learning_rate", "Its peak"))
-    ] = None,
-    warm_up: Annotated[
-        int, typer.Option(help="Steps in which the learning rate rises to its peak.")
-    ] = DEFAULTS.warm_up,
-    final_rate: Annotated[
-        float, typer.Option(help="The learning rate at the end, as a share of its peak.")
-    ] = DEFAULTS.final_rate,
-    gradient_clip: Annotated[
-        float, typer.Option(help="Largest global norm of a gradient; 0: do not clip.")
-    ] = DEFAULTS.gradient_clip,
-    patience: Annotated[
-        int, typer.Option(help="Stop after so many epochs with hardly a better validation result.")
-    ] = DEFAULTS.patience,
-    validation: Annotated[
-        float, typer.Option(help="Fraction of the training images that is put aside.")
-    ] = DEFAULTS.validation,
-    time_limit: Annotated[
-        str,
-        typer.Option(
-            help="For the whole command: 90s, 10m, 1h30m, none. It stops in time, with the best model."
-        ),
-    ] = "10m",
-    seed: Seed = 0,
     run_dir: Annotated[
         Path | None, typer.Option(help="Where everything is written; default: runs/DATASET.")
     ] = None,
@@ -127,6 +39,7 @@ def train(
         bool, typer.Option("--tensorboard", help="Write logs for TensorBoard, too.")
     ] = False,
     as_json: Json = False,
+    **options: Any,
 ):
     """Learn a distribution of images.
 
@@ -135,34 +48,9 @@ def train(
 
     Example: tfp-realnvp train --dataset mnist --hold-out 9 --run-dir runs/mnist
     """
-    run_dir = run_dir or Path("runs") / re.sub(r"[^\w.-]+", "_", dataset)
-    config = TrainingConfig(
-        dataset=dataset,
-        manual_dir=None if manual_dir is None else str(manual_dir),
-        hold_out=tuple(hold_out),
-        flow=flow,
-        scales=scales,
-        couplings=couplings,
-        channels=channels,
-        blocks=blocks,
-        gated=gated,
-        depth=depth,
-        width=width,
-        activation=activation,
-        conditional=conditional,
-        dequantization=dequantization,
-        precision=precision,
-        epochs=epochs,
-        batch_size=batch_size,
-        learning_rate=learning_rate,
-        warm_up=warm_up,
-        final_rate=final_rate,
-        gradient_clip=gradient_clip,
-        patience=patience,
-        validation=validation,
-        time_limit=seconds(time_limit),
-        seed=seed,
-    )
+    config = make_config(options)
+    run_dir = run_dir or Path("runs") / re.sub(r"[^\w.-]+", "_", config.dataset)
+    started = context.obj
     with quiet_start():
         if not resume:
             from tfp_realnvp import datasets  # noqa: PLC0415
@@ -173,13 +61,24 @@ def train(
         hardware.use(device)
     if resume:
         _check_resume(context, config, run_dir)
-        limit = None if _is_default(context, "time_limit") else config.time_limit or math.inf
-        metrics = training.resume(run_dir, time_limit=limit, tensorboard=tensorboard)
+        limit = config.time_limit or math.inf if _is_given(context, "time_limit") else None
+        metrics = training.resume(
+            run_dir, time_limit=limit, tensorboard=tensorboard, started=started
+        )
     else:
         metrics = training.train(
-            config, run_dir, overwrite=overwrite, tensorboard=tensorboard, started=STARTED
+            config, run_dir, overwrite=overwrite, tensorboard=tensorboard, started=started
         )
     show(metrics, as_json, *summary(metrics), f"everything is in {run_dir}")
+
+
+def _signature() -> inspect.Signature:
+    """What typer reads: the options of a configuration, and those of the command itself."""
+    context, *own, _ = inspect.signature(train, eval_str=True).parameters.values()
+    return inspect.Signature([context, *config_options(), *own])
+
+
+train.__signature__ = _signature()  # type: ignore[attr-defined]
 
 
 def _check_resume(context: typer.Context, config: TrainingConfig, run_dir: Path) -> None:
@@ -188,17 +87,16 @@ def _check_resume(context: typer.Context, config: TrainingConfig, run_dir: Path)
 
     kept = TrainingConfig.from_json(RunFolder(run_dir).read_config())
     for name in vars(config):
-        if name == "time_limit" or _is_default(context, name):
+        if name == "time_limit" or not _is_given(context, name):
             continue
         now, then = getattr(config, name), getattr(kept, name)
         if now != then and (name, now) != ("precision", "auto"):
-            option = "--" + name.replace("_", "-")
             raise ValueError(
-                f"the run in {run_dir} was started with {option} {then}, not {now}: leave {option} out, "
+                f"the run in {run_dir} was started with `{name}` {then}, not {now}: leave `{name}` out, "
                 "or start a new run."
             )
 
 
-def _is_default(context: typer.Context, name: str) -> bool:
+def _is_given(context: typer.Context, name: str) -> bool:
     source = context.get_parameter_source(name)
-    return source is None or source.name == "DEFAULT"
+    return source is not None and source.name != "DEFAULT"

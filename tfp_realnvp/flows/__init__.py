@@ -1,10 +1,7 @@
 """Flows: Keras models whose `distribution` is a TFP distribution over images."""
 
-from tfp_realnvp.flows.image_flow import ImageFlow
-from tfp_realnvp.flows.multiscale import MultiscaleRealNVP
-from tfp_realnvp.flows.realnvp import RealNVP
+import lazy_loader
 
-__all__ = ["BY_NAME", "ImageFlow", "MultiscaleRealNVP", "RealNVP"]
-
-# the names by which `TrainingConfig.flow` knows them
-BY_NAME = {"multiscale": MultiscaleRealNVP, "realnvp": RealNVP}
+# TensorFlow is imported when the first of the public names, listed in __init__.pyi, is used: the command line
+# reads `flows.options` without it.
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

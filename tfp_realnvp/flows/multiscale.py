@@ -6,14 +6,15 @@ import keras
 from tensorflow_probability import bijectors as tfb
 
 from tfp_realnvp.bijectors import Couplings, Partial, Squeeze
-from tfp_realnvp.flows.image_flow import ImageFlow
+from tfp_realnvp.flows.flow_with_options import FlowWithOptions
+from tfp_realnvp.flows.options import MultiscaleOptions
 from tfp_realnvp.layers import ConvResNet
 
 __all__ = ["MultiscaleRealNVP"]
 
 
 @keras.saving.register_keras_serializable(package="tfp_realnvp")
-class MultiscaleRealNVP(ImageFlow):
+class MultiscaleRealNVP(FlowWithOptions):
     """RealNVP at several scales, with convolutional conditioners.
 
     A scale squeezes 2x2 pixels into channels, in the order of a checkerboard, and chains couplings that
@@ -22,20 +23,17 @@ class MultiscaleRealNVP(ImageFlow):
 
     `scale = unsqueeze o [couplings o (next scale on half of the channels)] o squeeze`
 
-    So latents have the image shape, as in any other flow.
+    So latents have the image shape, as in any other flow. It takes at least two couplings in a scale to transform
+    every pixel.
 
     Args:
       image_shape: (height, width, channels); height and width must be multiples of `2**scales`.
-      scales: number of scales, at least 1.
-      couplings: of each scale, at least 1; at least 2 to transform every pixel.
-      channels: features of the conditioners.
-      blocks: residual blocks of a conditioner, at least 0.
-      activation: in the conditioners.
-      gated: whether the residual blocks are gated, see `ConvResNet`.
-      **kwargs: those of `ImageFlow`: `levels`, `labels`, `dequantization`, `seed`, `dtype`.
+      **kwargs: the options below, and the arguments of `ImageFlow`: `levels`, `labels`, `dequantization`,
+        `seed`, `dtype`.
 
     Raises:
-      ValueError: an argument outside its range, or an image shape that cannot be squeezed so often.
+      TypeError, ValueError: an argument of the wrong type or outside its range, or an image shape that cannot
+        be squeezed so often.
 
     Example:
       >>> flow = MultiscaleRealNVP((8, 8, 1), levels=17, couplings=2, channels=16, blocks=1)
@@ -46,44 +44,24 @@ class MultiscaleRealNVP(ImageFlow):
       Dinh, Sohl-Dickstein, Bengio (2017), Density estimation using Real NVP, sections 3.4 to 3.6.
     """
 
-    def __init__(
-        self,
-        image_shape: tuple[int, int, int],
-        *,
-        scales: int = 2,
-        couplings: int = 4,
-        channels: int = 64,
-        blocks: int = 2,
-        activation="relu",
-        gated: bool = False,
-        **kwargs,
-    ):
+    options_class = MultiscaleOptions
+
+    def __init__(self, image_shape: tuple[int, int, int], **kwargs):
         super().__init__(image_shape, **kwargs)
-        least = {"scales": 1, "couplings": 1, "channels": 1, "blocks": 0}
-        values = {"scales": scales, "couplings": couplings, "channels": channels, "blocks": blocks}
-        for name, value in values.items():
-            if value < least[name]:
-                raise ValueError(f"`{name}` must be at least {least[name]}, received {value}.")
-        _check_scales(self.image_shape, scales)
-        self.scales = scales
-        self.couplings = couplings
-        self.channels = channels
-        self.blocks = blocks
-        self.activation = keras.activations.get(activation)
-        self.gated = gated
+        _check_scales(self.image_shape, self.scales)
         height, width, size = self.image_shape
         self.conditioners = []  # of all scales: older Keras does not save lists of lists
-        for scale in range(scales):
+        for scale in range(self.scales):
             height, width, size = height // 2, width // 2, 2 * size  # of each half
-            for step in range(couplings):
+            for step in range(self.couplings):
                 conditioner = ConvResNet(
                     size,
-                    channels=channels,
-                    blocks=blocks,
+                    channels=self.channels,
+                    blocks=self.blocks,
                     activation=self.activation,
-                    gated=gated,
+                    gated=self.gated,
                     context=len(self.labels),
-                    seed=(self.seed * scales + scale) * couplings + step,
+                    seed=(self.seed * self.scales + scale) * self.couplings + step,
                     dtype=self.dtype_policy,
                 )
                 conditioner.build((None, height, width, size))
@@ -105,18 +83,6 @@ class MultiscaleRealNVP(ImageFlow):
         rest = self._scale(scale + 1, half, context, conditioners)
         inner = [Partial(tfb.Chain(rest), channels=half)] if rest else []
         return [tfb.Invert(Squeeze()), couplings, *inner, Squeeze()]
-
-    def get_config(self):
-        """The constructor's arguments."""
-        return {
-            **super().get_config(),
-            "scales": self.scales,
-            "couplings": self.couplings,
-            "channels": self.channels,
-            "blocks": self.blocks,
-            "activation": keras.activations.serialize(self.activation),
-            "gated": self.gated,
-        }
 
 
 def _check_scales(image_shape: tuple[int, int, int], scales: int) -> None:

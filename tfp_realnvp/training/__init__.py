@@ -1,6 +1,6 @@
-"""Training runs: what they are told, their folder, their steps."""
+"""Training runs: their configuration, their folder, and the loop that trains."""
 
 import lazy_loader
 
-# TensorFlow is imported when a run begins, and not with the configuration that the command line reads.
+# TensorFlow is imported when a run begins; the command line reads the configuration without it.
 __getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

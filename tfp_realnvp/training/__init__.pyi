@@ -1,3 +1,3 @@
 from .config import TrainingConfig as TrainingConfig
-from .session import resume as resume
-from .session import train as train
+from .runs import resume as resume
+from .runs import train as train

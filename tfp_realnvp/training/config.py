@@ -3,190 +3,145 @@
 from __future__ import annotations
 
 import dataclasses
-import math
-from typing import Any, Literal, get_args
+import os
+from typing import Any, Literal
 
 from tfp_realnvp import hardware
+from tfp_realnvp.flows.checked_fields import describe, normalize, option
+from tfp_realnvp.flows.options import OPTIONS, FlowName, FlowOptions
 
-__all__ = [
-    "FLOWS",
-    "PRECISIONS",
-    "Dequantization",
-    "FlowName",
-    "Precision",
-    "TrainingConfig",
-]
+__all__ = ["FLOW_OPTIONS", "TrainingConfig"]
 
-Precision = Literal["auto", "float32", "mixed_bfloat16"]
-PRECISIONS = get_args(Precision)
-FlowName = Literal["multiscale", "realnvp"]
-Dequantization = Literal["uniform", "variational"]
 
-# What can be said of each flow, and what holds if nothing is said. `tfp_realnvp.flows.BY_NAME` has the classes:
-# this module is read by the command line, which does not wait for TensorFlow.
-FLOWS: dict[FlowName, dict[str, Any]] = {
-    "multiscale": {
-        "scales": 2,
-        "couplings": 4,
-        "channels": 64,
-        "blocks": 2,
-        "activation": "relu",
-        "gated": False,
-        "batch_size": 32,
-        "learning_rate": 2e-3,
-    },
-    "realnvp": {
-        "couplings": 4,
-        "depth": 4,
-        "width": 512,
-        "activation": "relu",
-        "batch_size": 512,
-        "learning_rate": 1e-3,
-    },
-}
-FLOW_OPTIONS = (
-    "scales",
-    "couplings",
-    "channels",
-    "blocks",
-    "gated",
-    "depth",
-    "width",
-    "activation",
+def _defaults(name: str) -> str:
+    """What the flows take if nothing is said, as text: "default: 2 (multiscale)"."""
+    flows = [flow for flow in OPTIONS.values() if hasattr(flow, name)]
+    return "default: " + ", ".join(f"{getattr(flow, name)} ({flow.name})" for flow in flows)
+
+
+def _options_of_all_flows() -> list[tuple[str, Any, Any]]:
+    """A field for each option of any flow: its name, type and description."""
+    fields: dict[str, list[dataclasses.Field]] = {}
+    for flow in OPTIONS.values():
+        for field in dataclasses.fields(flow):
+            fields.setdefault(field.name, []).append(field)
+    shared = [field.name for field in dataclasses.fields(FlowOptions)]
+    options = []
+    for name in sorted(fields, key=shared.__contains__):  # those that all flows share come last
+        helps = " / ".join(dict.fromkeys(field.metadata["help"] for field in fields[name]))
+        # the default's type: `activation` may be a function in Python, but not in JSON
+        kind = type(fields[name][0].default)
+        options.append((name, kind | None, option(None, f"{helps}; {_defaults(name)}")))
+    return options
+
+
+_AnyFlowOptions: Any = dataclasses.make_dataclass(
+    "_AnyFlowOptions", _options_of_all_flows(), frozen=True, kw_only=True
 )
+FLOW_OPTIONS = tuple(field.name for field in dataclasses.fields(_AnyFlowOptions))
 
 
 @dataclasses.dataclass(frozen=True)
-class TrainingConfig:
+class TrainingConfig(_AnyFlowOptions):
     """Everything that decides what a run learns.
 
-    Attributes:
-      dataset: see `datasets.load`.
-      manual_dir: see `datasets.load`.
-      hold_out: labels that are not learned.
-      flow: one of `FLOWS`. The options from `scales` to `activation` are those of its class; None
-        means its default.
-      scales: of a multiscale flow.
-      couplings: of the flow, or of each scale.
-      channels: features of a convolutional conditioner.
-      blocks: residual blocks of a convolutional conditioner.
-      gated: whether its residual blocks are gated.
-      depth: dense layers in a dense conditioner, the output layer included.
-      width: units of its hidden layers.
-      activation: in the conditioners.
-      conditional: whether the flow is told the labels: one distribution for each.
-      dequantization: "uniform", or "variational" for learned noise.
-      precision: of the matrix products in training, one of `PRECISIONS`.
-      epochs: at most so many passes over the images; one of a dense flow ends at the nearest tenth step.
-      batch_size: images in a step; None means the flow's default, or less where an epoch would have
-        under 20 steps.
-      learning_rate: its peak; None means the flow's default.
-      warm_up: steps in which it rises to the peak; it then falls, as a cosine does, to the end.
-      final_rate: what it falls to, as a share of the peak; 1 keeps it at the peak.
-      gradient_clip: the gradients' global norm is at most this; 0 does not clip.
-      patience: training stops after so many epochs that together gained less than 0.001 validation bits
-        per dimension.
-      validation: fraction of the training images that is put aside.
-      time_limit: seconds for the whole run, or None for no limit.
-      seed: of the weights, the order of the images and the noise.
+    It is flat, as config.json and the command line are: the options of all flows (flows/options.py) stand
+    beside the rest, and those of the chosen flow may be given. None means the flow's default.
 
     Raises:
-      TypeError, ValueError: a value that cannot be.
+      TypeError, ValueError: a value of the wrong type or outside its limits, or an option of another flow.
+
+    Example:
+      >>> config = TrainingConfig(dataset="digits", flow="realnvp", width=32)
+      >>> config.flow_options()
+      {'activation': 'relu', 'couplings': 4, 'depth': 4, 'width': 32}
     """
 
-    dataset: str = "digits"
-    manual_dir: str | None = None
-    hold_out: tuple[int, ...] = ()
-    flow: FlowName = "multiscale"
-    scales: int | None = None
-    couplings: int | None = None
-    channels: int | None = None
-    blocks: int | None = None
-    gated: bool | None = None
-    depth: int | None = None
-    width: int | None = None
-    activation: str | None = None
-    conditional: bool = False
-    dequantization: Dequantization = "uniform"
-    precision: Precision = "auto"
-    epochs: int = 100
-    batch_size: int | None = None
-    learning_rate: float | None = None
-    warm_up: int = 100
-    final_rate: float = 0.02
-    gradient_clip: float = 1.0
-    patience: int = 5
-    validation: float = 0.1
-    time_limit: float | None = 600.0
-    seed: int = 0
+    dataset: str = option(
+        "digits",
+        "digits (8x8, embedded), idx:FOLDER, npz:FILE, or an image set of TensorFlow Datasets, such as "
+        "mnist, fashion_mnist, kmnist or cifar10",
+    )
+    manual_dir: str | None = option(
+        None, "Files of a TensorFlow Datasets set, fetched beforehand; no network is used"
+    )
+    hold_out: tuple[int, ...] = option((), "Labels that are not learned")
+    flow: FlowName = option(  # noqa: RUF009
+        "multiscale", "; ".join(f"{name}: {flow.about}" for name, flow in OPTIONS.items())
+    )
+    conditional: bool = option(False, "Learn one distribution for each label")
+    dequantization: Literal["uniform", "variational"] = option(
+        "uniform", "Noise within a grey level: even, or learned"
+    )
+    precision: Literal["auto", "float32", "mixed_bfloat16"] = option(
+        "auto", "Of the matrix products in training; auto: the fastest here"
+    )
+    epochs: int = option(100, "At most so many passes over the images", least=1)
+    batch_size: int | None = option(
+        None, f"Images in a step, fewer for small data sets; {_defaults('batch_size')}", least=1
+    )
+    learning_rate: float | None = option(None, f"Its peak; {_defaults('learning_rate')}", above=0)
+    warm_up: int = option(100, "Steps in which the learning rate rises to its peak", least=0)
+    final_rate: float = option(
+        0.02, "The learning rate at the end, as a share of its peak", above=0, most=1
+    )
+    gradient_clip: float = option(1.0, "Largest global norm of a gradient; 0: do not clip", least=0)
+    patience: int = option(
+        5, "Stop after so many epochs with hardly a better validation result", least=1
+    )
+    validation: float = option(
+        0.1,
+        "Fraction of the training images that is put aside to choose the best model",
+        above=0,
+        below=1,
+    )
+    time_limit: float | None = option(600.0, "Seconds for the whole run; None: no limit", above=0)
+    seed: int = option(0, "Of the weights, the order of the images and the noise")
 
     def __post_init__(self):
-        object.__setattr__(self, "hold_out", tuple(self.hold_out))
-        self._check_flow()
-        self._check_numbers()
-        if self.precision not in PRECISIONS:
-            raise ValueError(
-                f"precision must be one of {', '.join(PRECISIONS)}, received {self.precision!r}."
-            )
-        if self.dequantization not in get_args(Dequantization):
-            raise ValueError(
-                f"dequantization must be one of {', '.join(get_args(Dequantization))}, "
-                f"received {self.dequantization!r}."
-            )
-        for name in ("conditional", "gated"):
-            if not isinstance(getattr(self, name), (bool, type(None))):
-                raise TypeError(f"{name} must be true or false, received {getattr(self, name)!r}.")
-        if not isinstance(self.dataset, str):
-            raise TypeError(f"dataset must be a string, received {self.dataset!r}.")
-        if not isinstance(self.activation, (str, type(None))):
-            raise TypeError(f"activation must be a string, received {self.activation!r}.")
-        if not all(isinstance(label, int) for label in self.hold_out):
-            raise TypeError(f"hold_out must be integers, received {self.hold_out!r}.")
-
-    def _check_flow(self):
-        if self.flow not in FLOWS:
-            raise ValueError(f"flow must be one of {', '.join(FLOWS)}, received {self.flow!r}.")
+        if isinstance(self.manual_dir, os.PathLike):
+            object.__setattr__(self, "manual_dir", os.fspath(self.manual_dir))
+        normalize(self)
+        known = [name for name in FLOW_OPTIONS if hasattr(OPTIONS[self.flow], name)]
         for name in FLOW_OPTIONS:
-            if getattr(self, name) is not None and name not in FLOWS[self.flow]:
-                known = ", ".join(option for option in FLOW_OPTIONS if option in FLOWS[self.flow])
-                raise ValueError(f"{name} is no option of the flow {self.flow}, which has {known}.")
-
-    def _check_numbers(self):
-        whole = {"scales": 1, "couplings": 1, "channels": 1, "blocks": 0, "depth": 1, "width": 1}
-        whole |= {"batch_size": 1, "epochs": 1, "warm_up": 0, "patience": 1}
-        for name, least in whole.items():
-            value = getattr(self, name)
-            if value is None and name not in ("epochs", "warm_up", "patience"):
-                continue
-            if not isinstance(value, int) or value < least:
+            if getattr(self, name) is not None and name not in known:
                 raise ValueError(
-                    f"{name} must be an integer of at least {least}, received {value!r}."
+                    f"`{name}` is no option of the flow {self.flow}, which has {', '.join(known)}."
                 )
-        for name in ("learning_rate", "time_limit"):
-            value = getattr(self, name)
-            if value is not None and not _is_number(value, above=0):
-                raise ValueError(f"{name} must be a number above 0, received {value!r}.")
-        if not _is_number(self.gradient_clip, above=-1e-9):
-            raise ValueError(f"gradient_clip must be at least 0, received {self.gradient_clip!r}.")
-        if not _is_number(self.final_rate, above=0) or self.final_rate > 1:
-            raise ValueError(
-                f"final_rate must be above 0 and at most 1, received {self.final_rate!r}."
-            )
-        if not _is_number(self.validation, above=0) or self.validation >= 1:
-            raise ValueError(f"validation must be between 0 and 1, received {self.validation!r}.")
-
-    def resolved(self, images: int) -> TrainingConfig:
-        """The same with the defaults that depend on the machine and on the number of training images."""
-        precision = hardware.default_precision() if self.precision == "auto" else self.precision
-        defaults = FLOWS[self.flow]
-        chosen = {name: getattr(self, name) for name in defaults if getattr(self, name) is not None}
-        batch_size = max(1, min(defaults["batch_size"], images // 20))
-        resolved = {**defaults, "batch_size": batch_size, "precision": precision, **chosen}
-        return dataclasses.replace(self, **resolved)
+        self.flow_options()  # checks them
 
     def flow_options(self) -> dict[str, Any]:
-        """What is said to the flow's class, beside what all flows share."""
-        return {name: getattr(self, name) for name in FLOW_OPTIONS if name in FLOWS[self.flow]}
+        """The options of the flow, with its defaults where nothing was given.
+
+        Raises:
+          ValueError: one is outside its limits.
+        """
+        options = OPTIONS[self.flow]
+        values = {field.name: getattr(self, field.name) for field in dataclasses.fields(options)}
+        given = {name: value for name, value in values.items() if value is not None}
+        return dataclasses.asdict(options(**given))
+
+    def resolved(self, images: int) -> TrainingConfig:
+        """The same with the defaults that depend on the flow, the machine and the number of training images.
+
+        Raises:
+          ValueError: a batch of more images than there are.
+        """
+        flow = OPTIONS[self.flow]
+        batch_size = self.batch_size or max(1, min(flow.batch_size, images // 20))
+        if batch_size > images:
+            raise ValueError(
+                f"`batch_size` must be at most the number of training images, {images}, "
+                f"received {batch_size}."
+            )
+        precision = hardware.default_precision() if self.precision == "auto" else self.precision
+        return dataclasses.replace(
+            self,
+            **self.flow_options(),
+            batch_size=batch_size,
+            learning_rate=self.learning_rate or flow.learning_rate,
+            precision=precision,
+        )
 
     @classmethod
     def from_json(cls, content: dict[str, Any]) -> TrainingConfig:
@@ -201,5 +156,4 @@ class TrainingConfig:
             raise ValueError(f"config.json is damaged: {error}") from error
 
 
-def _is_number(value, *, above: float) -> bool:
-    return isinstance(value, (int, float)) and math.isfinite(value) and value > above
+TrainingConfig.__doc__ = f"{TrainingConfig.__doc__}\n{describe(TrainingConfig)}\n    "

@@ -1,4 +1,4 @@
-"""The images of a training run: its parts, and the batches of its epochs."""
+"""The images of a training run, and the batches of its epochs."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ import tensorflow as tf
 from tfp_realnvp import datasets
 from tfp_realnvp.training.config import TrainingConfig
 
-__all__ = ["Parts", "load_parts", "training_batches"]
+__all__ = ["RunImages", "load_images", "training_batches"]
 
 
 @dataclasses.dataclass(frozen=True)
-class Parts:
+class RunImages:
     """The images of a run.
 
     Attributes:
@@ -36,19 +36,27 @@ class Parts:
         """(height, width, channels)."""
         return self.train.images.shape[1:]
 
-    @property
-    def evaluated(self) -> dict[str, datasets.LabelledImages]:
-        """What the best model is evaluated on; of the training images, as many as there are to validate."""
-        parts = {
+    def scored(self, *, test: bool) -> dict[str, datasets.LabelledImages]:
+        """The images that the best model is scored on, by their name in metrics.json.
+
+        Of the training images, as many as there are for validation.
+
+        Args:
+          test: whether those of the test split are among them.
+        """
+        scored = {
             "train": self.train.take(np.arange(min(len(self.train), len(self.validation)))),
             "validation": self.validation,
-            "test": self.test,
         }
-        return parts if self.held_out is None else {**parts, "held_out": self.held_out}
+        if test:
+            scored["test"] = self.test
+            if self.held_out is not None:
+                scored["held_out"] = self.held_out
+        return scored
 
 
-def load_parts(config: TrainingConfig) -> Parts:
-    """Load the data set of a run and cut it into its parts.
+def load_images(config: TrainingConfig) -> RunImages:
+    """Load the data set of a run, and divide it into what is learned, validated, tested and held out.
 
     Raises:
       ValueError, OSError: as `datasets.load`; a held-out label that is not there.
@@ -58,8 +66,8 @@ def load_parts(config: TrainingConfig) -> Parts:
     if config.hold_out:
         learned, test = data.train.without(config.hold_out), data.test.without(config.hold_out)
         held_out = data.test.only(config.hold_out)
-    train_part, validation = datasets.split(learned, fraction=config.validation)
-    return Parts(train_part, validation, test, held_out, data.levels)
+    train, validation = datasets.split(learned, fraction=config.validation)
+    return RunImages(train, validation, test, held_out, data.levels)
 
 
 def training_batches(
@@ -69,16 +77,16 @@ def training_batches(
     seed: int,
     first_step: int = 0,
 ) -> tf.data.Dataset:
-    """Endless batches: one pass over the images after the other, each in an order of its own.
+    """Batches without end: one pass over the images after the other, each in another random order.
 
-    A pass's order depends on the seed and the pass's number alone.
+    The order of a pass depends only on the seed and on the number of the pass.
 
     Args:
       columns: uint8 images [n, height, width, channels], or a dictionary of arrays with the same n; kept
         in memory as they are.
       batch_size: images in a batch; at the end of a pass, what does not fill a batch is left out.
       seed: of the orders.
-      first_step: how many batches are left out at the start.
+      first_step: how many batches to skip at the start, for a run that goes on.
 
     Returns:
       Dataset of batches, each of the structure of `columns` with n replaced by batch_size; prefetched.

@@ -56,7 +56,7 @@ class RunFolder:
             lock.acquire()
         except filelock.Timeout:
             raise FileExistsError(
-                f"{self.path} is in use by another process: wait for it, or choose another --run-dir."
+                f"{self.path} is in use by another process: wait for it, or choose another `run_dir`."
             ) from None
         try:
             yield
@@ -78,8 +78,8 @@ class RunFolder:
         others = [path for path in self.path.iterdir() if path != self._lock]
         if others and not overwrite:
             raise FileExistsError(
-                f"{self.path} is not empty: choose another --run-dir, go on with that run by --resume, "
-                "or replace it by --overwrite."
+                f"{self.path} is not empty: choose another `run_dir`, go on with that run by `resume`, "
+                "or replace it by `overwrite`."
             )
 
     def clear(self) -> None:
@@ -105,8 +105,7 @@ class RunFolder:
         """
         if not self.config.is_file():
             raise FileNotFoundError(
-                f"{self.path} is not a run folder: it has no config.json. `tfp-realnvp train --run-dir "
-                f"{self.path}` makes one."
+                f"{self.path} is not a run folder: it has no config.json. `train` makes one."
             )
         try:
             config = json.loads(self.config.read_text())
@@ -134,8 +133,8 @@ class RunFolder:
         self.read_config()
         if not self.model.is_file():
             raise FileNotFoundError(
-                f"{self.path} has no model.keras: its run has not come to the end of an epoch yet. "
-                f"`tfp-realnvp train --resume --run-dir {self.path}` goes on with it."
+                f"{self.path} has no model.keras: its run was ended in its first epoch. Go on with it by "
+                "`resume`, or start it again by `train`."
             )
         try:
             model = keras.saving.load_model(self.model, compile=False, safe_mode=True)
@@ -187,7 +186,7 @@ class RunFolder:
         return int(latest.name)
 
     def copy_result(self, target: RunFolder) -> None:
-        """Copy what a finished or interrupted run knows into another folder, but for its pictures and state."""
+        """Copy the configuration, history, model and metrics, as far as they are there, into another folder."""
         for name in ("config", "history", "model", "metrics"):
             source = getattr(self, name)
             if source.is_file():
@@ -195,10 +194,10 @@ class RunFolder:
                     shutil.copyfile(source, temporary)
 
     def is_finished(self) -> bool:
-        """Whether the run came to its end; one that was stopped by its time limit can go on."""
+        """Whether the run came to its end; one that was stopped by its time limit, for example, can go on."""
         metrics = self.read_metrics()
         return metrics is not None and not metrics["can_go_on"]
 
-    def finish(self) -> None:
+    def remove_state(self) -> None:
         """Remove what only an unfinished run needs."""
         shutil.rmtree(self._state, ignore_errors=True)

@@ -1,0 +1,66 @@
+"""The options of `train` that are the fields of `TrainingConfig`."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from tfp_realnvp.cli.options import duration, seconds
+from tfp_realnvp.flows.checked_fields import types_of
+from tfp_realnvp.training.config import FLOW_OPTIONS, TrainingConfig
+
+__all__ = ["config_options", "make_config"]
+
+# Where the command line takes something else than `TrainingConfig`: (type, help).
+OTHERS: dict[str, tuple[Any, str | None]] = {
+    "manual_dir": (Path, None),
+    "hold_out": (list[int], "A label that is not learned; may be given several times."),
+    "time_limit": (
+        str,
+        "For the whole command: 90s, 10m, 1h30m, none. It stops in time, with the best model.",
+    ),
+}
+
+
+def config_options() -> list[inspect.Parameter]:
+    """A parameter for each field, as typer reads them; the options of the flows follow `flow`."""
+    types = types_of(TrainingConfig)
+    fields = dataclasses.fields(TrainingConfig)
+    own = [field for field in fields if field.name not in FLOW_OPTIONS]
+    of_flows = [field for field in fields if field.name in FLOW_OPTIONS]
+    place = [field.name for field in own].index("flow") + 1
+    in_order = [*own[:place], *of_flows, *own[place:]]
+    return [_parameter(field, types[field.name]) for field in in_order]
+
+
+def make_config(options: dict[str, Any]) -> TrainingConfig:
+    """The configuration of these options.
+
+    Raises:
+      TypeError, ValueError: as `TrainingConfig`; a time limit that is no duration.
+    """
+    return TrainingConfig(**options | {"time_limit": seconds(options["time_limit"])})
+
+
+def _parameter(field: dataclasses.Field, kind: Any) -> inspect.Parameter:
+    kind, text = OTHERS.get(field.name, (kind, None))
+    default: Any = field.default
+    if field.name == "time_limit":
+        default = duration(default)
+    elif kind == list[int]:
+        default = list(default)
+    names = []
+    if kind is bool:
+        name = field.name.replace("_", "-")
+        names = [f"--{name}" if default is False else f"--{name}/--not-{name}"]
+    option = typer.Option(*names, help=text or f"{field.metadata['help']}.")
+    return inspect.Parameter(
+        field.name,
+        inspect.Parameter.KEYWORD_ONLY,
+        default=default,
+        annotation=Annotated[kind | None if default is None else kind, option],
+    )

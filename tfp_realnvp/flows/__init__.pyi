@@ -1,0 +1,4 @@
+from .all_flows import BY_NAME as BY_NAME
+from .all_flows import ImageFlow as ImageFlow
+from .all_flows import MultiscaleRealNVP as MultiscaleRealNVP
+from .all_flows import RealNVP as RealNVP

@@ -1,0 +1,82 @@
+"""The options of each flow: their meaning, defaults and limits, and how `train` trains the flow by default.
+
+They are written here alone; constructors, configurations and the command line read them. A new option is a new
+field. A new flow is a file of its own, a class here, and its name in `OPTIONS` and in all_flows.py. The command
+line imports this module, so TensorFlow is not imported here.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+from tfp_realnvp.flows.checked_fields import normalize, option
+
+__all__ = ["OPTIONS", "FlowName", "FlowOptions", "MultiscaleOptions", "RealNVPOptions"]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class FlowOptions:
+    """What a flow is built of, beside the arguments of `ImageFlow`.
+
+    Attributes:
+      name: of the flow, in configurations and on the command line.
+      about: a word or two on it.
+      batch_size: images in a training step, by default.
+      learning_rate: its peak, by default.
+      steps_per_call: training steps in one call from Python; see `tfp_realnvp.hardware`.
+    """
+
+    name: ClassVar[str]
+    about: ClassVar[str]
+    batch_size: ClassVar[int]
+    learning_rate: ClassVar[float]
+    steps_per_call: ClassVar[int]
+
+    # a constructor takes a function, too; a configuration only a name
+    activation: Any = option("relu", "In the conditioners, such as relu, gelu or tanh")  # noqa: RUF009
+
+    def __post_init__(self):
+        normalize(self)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class MultiscaleOptions(FlowOptions):
+    """The options of `MultiscaleRealNVP`."""
+
+    name = "multiscale"
+    about = "convolutional"
+    batch_size = 32
+    learning_rate = 2e-3
+    steps_per_call = 1
+
+    scales: int = option(2, "Scales", least=1)
+    couplings: int = option(4, "Couplings of each scale", least=1)
+    channels: int = option(64, "Features of a conditioner", least=1)
+    blocks: int = option(2, "Residual blocks of a conditioner", least=0)
+    gated: bool = option(False, "Gates in the residual blocks")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class RealNVPOptions(FlowOptions):
+    """The options of `RealNVP`."""
+
+    name = "realnvp"
+    about = "dense, the original's"
+    batch_size = 512
+    learning_rate = 1e-3
+    steps_per_call = 10
+
+    couplings: int = option(4, "Couplings of the flow", least=1)
+    depth: int = option(4, "Dense layers of a conditioner, the last one included", least=1)
+    width: int = option(512, "Units of its hidden layers", least=1)
+
+
+OPTIONS: dict[str, type[FlowOptions]] = {
+    options.name: options for options in (MultiscaleOptions, RealNVPOptions)
+}
+
+if TYPE_CHECKING:
+    FlowName = str
+else:
+    FlowName = Literal[tuple(OPTIONS)]

@@ -1,0 +1,100 @@
+"""How much of a run is over; ends it when its time is."""
+
+from __future__ import annotations
+
+import time
+
+import keras
+
+__all__ = ["Budget", "CountSteps", "StopInTime"]
+
+FILES_SECONDS = 6  # for pictures and files at the end of a run
+
+
+class Budget:
+    """How much of a run is over: the larger share of its steps and, with a limit, of its time.
+
+    Args:
+      steps: of the whole run.
+      seconds: limit of the whole run, or None.
+      started: `time.monotonic()` when the run began.
+      later_images: how many images are scored when training is over.
+    """
+
+    def __init__(self, *, steps: int, seconds: float | None, started: float, later_images: int = 0):
+        self.steps = steps
+        self.seconds = seconds
+        self.later_images = later_images
+        self.image_seconds = 0.0  # to score an image; an estimate until a validation has been timed
+        self.evaluated = False  # whether one has
+        self.step = 0
+        self.over = False  # whether the time was up before the end
+        self._start = started
+
+    def elapsed(self) -> float:
+        """Seconds since the start of the run."""
+        return time.monotonic() - self._start
+
+    def is_used_up(self) -> bool:
+        """Whether no time is left."""
+        return self.seconds is not None and self.elapsed() >= self.seconds
+
+    def reserve(self) -> float:
+        """Seconds that are needed when training is over: for evaluation, pictures and files."""
+        return self.later_images * self.image_seconds + FILES_SECONDS
+
+    def fraction(self) -> float:
+        """The share of training that is over, from 0 to 1."""
+        share = self.step / self.steps
+        if self.seconds is not None:
+            share = max(share, self.elapsed() / max(self.seconds - self.reserve(), 1e-9))
+        return min(share, 1.0)
+
+
+class CountSteps(keras.callbacks.Callback):
+    """Counts the steps of a budget. It is the first callback: the others read `budget.step`.
+
+    Args:
+      budget: of the run.
+    """
+
+    def __init__(self, budget: Budget):
+        super().__init__()
+        self.budget = budget
+
+    def on_train_batch_end(self, batch, logs=None):
+        """Count those of one call."""
+        self.budget.step += self.model.steps_per_execution
+
+
+class StopInTime(keras.callbacks.Callback):
+    """Ends the run, within an epoch if need be, when its time is nearly over.
+
+    Args:
+      budget: of the run.
+      batch_size: images in a step.
+    """
+
+    def __init__(self, budget: Budget, *, batch_size: int):
+        super().__init__()
+        self.budget = budget
+        self.batch_size = batch_size
+        self._seconds, self._calls = 0.0, 0
+
+    def on_train_batch_begin(self, batch, logs=None):
+        """Start the clock of the call."""
+        self._start = time.monotonic()
+
+    def on_train_batch_end(self, batch, logs=None):
+        """End the run if another call would leave too little time for the evaluation."""
+        budget = self.budget
+        if budget.seconds is None:
+            return
+        self._calls += 1
+        if self._calls > 1:  # the first one holds the compilation
+            self._seconds += time.monotonic() - self._start
+        call = self._seconds / max(1, self._calls - 1)
+        if not budget.evaluated:  # to score an image costs less than to train on it
+            budget.image_seconds = call / self.model.steps_per_execution / self.batch_size
+        if budget.elapsed() + call + budget.reserve() > budget.seconds:
+            self.model.stop_training = budget.over = True

@@ -1,0 +1,240 @@
+"""The loop of a run: from a new flow, or the state of an interrupted run, to the best model and its scores."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import keras
+import numpy as np
+
+from tfp_realnvp import datasets, evaluation, hardware, views
+from tfp_realnvp.files import write_json
+from tfp_realnvp.flows import ImageFlow
+from tfp_realnvp.flows.options import OPTIONS
+from tfp_realnvp.optimizers import Adam
+from tfp_realnvp.training.average_weights import AverageWeights
+from tfp_realnvp.training.budget import Budget, CountSteps, StopInTime
+from tfp_realnvp.training.config import TrainingConfig
+from tfp_realnvp.training.divergence import StopWhenDiverged
+from tfp_realnvp.training.epochs import (
+    KeepBest,
+    RecordHistory,
+    Report,
+    SaveState,
+    StopWhenStalled,
+    Validate,
+)
+from tfp_realnvp.training.images import RunImages, training_batches
+from tfp_realnvp.training.learning_rate import LearningRate
+from tfp_realnvp.training.progress import MeasureSpeed, ShowProgress
+from tfp_realnvp.training.run_folder import RunFolder
+
+__all__ = ["TrainingLoop"]
+
+LONG_EPOCH = 20  # steps; only such an epoch may end with a call from Python instead of a pass over the images
+DRAWN = 40  # images in samples.png
+
+
+class TrainingLoop:
+    """What one process does of a run: it trains, then scores the best model and draws its pictures.
+
+    Args:
+      config: of the run, resolved.
+      run: its folder; training goes on from the state there, if there is one.
+      images: of the run.
+      flow: new, with `config`'s options, and adapted to the images.
+      started: `time.monotonic()` when the time limit began to run.
+      score_test: whether the images of the test split are scored.
+      say: called with messages for the user.
+    """
+
+    def __init__(
+        self,
+        config: TrainingConfig,
+        run: RunFolder,
+        images: RunImages,
+        flow: ImageFlow,
+        *,
+        started: float,
+        score_test: bool,
+        say: Callable[[str], None],
+    ):
+        self.config, self.run, self.images, self.flow, self.say = config, run, images, flow, say
+        if config.batch_size is None or config.learning_rate is None:
+            raise ValueError("`config` must be resolved, see `TrainingConfig.resolved`.")
+        self.batch_size, self.learning_rate = config.batch_size, config.learning_rate
+        steps = len(images.train) // self.batch_size
+        steps_per_call = OPTIONS[config.flow].steps_per_call if steps >= LONG_EPOCH else 1
+        self.steps = round(steps / steps_per_call) * steps_per_call  # of an epoch
+        flow.compile(
+            Adam(self.learning_rate, global_clipnorm=config.gradient_clip or None),
+            steps_per_execution=steps_per_call,
+        )
+        self.average, self.best = flow.in_precision("float32"), flow.in_precision("float32")
+        self.first_epoch = run.read_state(training=flow, average=self.average)
+        rows = run.read_history()[: self.first_epoch]
+        if rows:
+            self.best.set_weights(run.load_model().get_weights())
+        self.scored = images.scored(test=score_test)
+        self.budget = Budget(
+            steps=config.epochs * self.steps,
+            seconds=config.time_limit,
+            started=started - (rows[-1]["seconds"] if rows else 0.0),
+            # the last epoch's validation comes on top
+            later_images=len(images.validation) + sum(map(len, self.scored.values())),
+        )
+        self.budget.step = self.first_epoch * self.steps
+        self.history = RecordHistory(rows, self.budget)
+        self.keep_best = KeepBest(self.average, self.best, self.history)
+        self.stop_when_stalled = StopWhenStalled(self.history, patience=config.patience)
+
+    def run_to_end(
+        self,
+        *,
+        callbacks: Sequence[keras.callbacks.Callback],
+        on_epoch: Callable[[dict[str, float]], bool | None],
+    ) -> dict[str, Any]:
+        """Train, then score the best model, draw its pictures and write metrics.json.
+
+        Args:
+          callbacks: called after those of the run.
+          on_epoch: called with each epoch's row; what it returns tells whether the run ends.
+
+        Returns:
+          The content of metrics.json.
+        """
+        self._say_what_begins()
+        report = Report(self.history, on_epoch)
+        if not self._has_all_epochs() and not self.stop_when_stalled.is_stalled():
+            self._fit([report, *callbacks])
+        self._write_result()
+        self._draw()
+        ended_by = self._ended_by(report)
+        can_go_on = ended_by in ("the time limit", "the caller", "a callback")
+        metrics = self._metrics() | {"ended_by": ended_by, "can_go_on": can_go_on}
+        write_json(metrics, self.run.metrics)
+        if not can_go_on:
+            self.run.remove_state()
+        return metrics
+
+    def _say_what_begins(self):
+        config, images = self.config, self.images
+        self.say(
+            f"Training a {type(self.flow).__name__} of {self.flow.count_params():,} parameters on "
+            f"{len(images.train):,} images of {config.dataset}, "
+            f"{'x'.join(map(str, images.image_shape))}, on {hardware.describe(config.precision)}"
+            + (f", from epoch {self.first_epoch + 1} on" if self.first_epoch else "")
+            + (f", for at most {config.time_limit:.0f} s." if config.time_limit else ".")
+        )
+
+    def _fit(self, callbacks: Sequence[keras.callbacks.Callback]):
+        config, images = self.config, self.images
+        progress = ShowProgress(
+            epochs=config.epochs, budget=self.budget, batch_size=self.batch_size
+        )
+        columns = {"images": images.train.images, "labels": images.train.labels}
+        batches = training_batches(
+            columns if config.conditional else images.train.images,
+            batch_size=self.batch_size,
+            seed=config.seed,
+            first_step=self.budget.step,
+        )
+        try:
+            self.flow.fit(
+                batches,
+                steps_per_epoch=self.steps,
+                initial_epoch=self.first_epoch,
+                epochs=config.epochs,
+                shuffle=False,  # the batches are
+                callbacks=[*self._callbacks(), progress, *callbacks],
+                verbose=0,
+            )
+        except KeyboardInterrupt:
+            progress.close()
+            self._write_result()
+            self._draw()
+            self.say(
+                f"Interrupted; the best model so far is in {self.run.path}. "
+                f"`tfp-realnvp train --resume --run-dir {self.run.path}` goes on."
+            )
+            raise
+        except Exception:
+            if self.history.rows:
+                self._write_result()
+            raise
+        finally:
+            progress.close()
+
+    def _callbacks(self) -> list[keras.callbacks.Callback]:
+        """Those of the run, in the order in which each needs what others did before."""
+        config, budget = self.config, self.budget
+        return [
+            CountSteps(budget),
+            LearningRate(
+                self.learning_rate,
+                budget,
+                warm_up=config.warm_up,
+                final_rate=config.final_rate,
+            ),
+            AverageWeights(self.average, budget),
+            StopInTime(budget, batch_size=self.batch_size),
+            MeasureSpeed(budget, batch_size=self.batch_size),
+            Validate(self.average, self._validate, budget),
+            StopWhenDiverged(budget),
+            self.history,
+            self.keep_best,
+            self.stop_when_stalled,
+            SaveState(self._write_state, budget, warn=self.say),
+        ]
+
+    def _validate(self, model: ImageFlow) -> dict[str, float]:
+        return self._score(model, self.images.validation)
+
+    def _score(self, model: ImageFlow, images: datasets.LabelledImages) -> dict[str, float]:
+        """Given the labels, where the flow knows them."""
+        known = bool(model.labels) and set(images.labels) <= set(model.labels)
+        return evaluation.score(model.log_prob, images.images, images.labels if known else None)
+
+    def _write_result(self):
+        """Write the history and the best model so far."""
+        if self.history.rows:
+            self.run.write_history(self.history.rows)
+        self.keep_best.write(self.run)
+
+    def _write_state(self, epoch: int):
+        self._write_result()
+        self.run.write_state(epoch, training=self.flow, average=self.average)
+
+    def _draw(self):
+        images = self.best.sample(DRAWN, seed=self.config.seed).numpy()
+        grid = views.grid(images, levels=self.images.levels)
+        views.write_png(grid, self.run.samples, scale=views.scale_for(images))
+        if rows := self.history.rows:
+            columns = {key: [row[key] for row in rows] for key in rows[0]}
+            views.write_png(views.learning_curve(columns), self.run.learning_curve)
+
+    def _metrics(self) -> dict[str, Any]:
+        scores = {name: self._score(self.best, images) for name, images in self.scored.items()}
+        rows = self.history.rows
+        return {
+            **{name: scores.get(name) for name in ("train", "validation", "test", "held_out")},
+            "epochs": len(rows),
+            "best_epoch": self.history.best_epoch,
+            "seconds": round(self.budget.elapsed(), 1),
+            "images_per_second": round(float(np.median([r["images_per_second"] for r in rows])), 1),
+            "parameters": self.best.count_params(),
+            "device": hardware.name(),
+        }
+
+    def _has_all_epochs(self) -> bool:
+        return len(self.history.rows) >= self.config.epochs
+
+    def _ended_by(self, report: Report) -> str:
+        if self.budget.over:
+            return "the time limit"
+        if self._has_all_epochs():
+            return "the last epoch"
+        if self.stop_when_stalled.is_stalled():
+            return "early stopping"
+        return "the caller" if report.ended_run else "a callback"

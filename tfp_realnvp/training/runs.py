@@ -1,0 +1,185 @@
+"""Runs: a new one from a configuration, and the rest of one that was interrupted."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib.util
+import math
+import platform
+import sys
+import time
+from collections.abc import Callable, Sequence
+from importlib import metadata
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from tfp_realnvp import hardware
+from tfp_realnvp.flows import BY_NAME, ImageFlow
+from tfp_realnvp.training.config import TrainingConfig
+from tfp_realnvp.training.images import RunImages, load_images
+from tfp_realnvp.training.loop import TrainingLoop
+from tfp_realnvp.training.run_folder import RunFolder
+
+__all__ = ["resume", "train"]
+
+PACKAGES = ("tfp-realnvp", "tensorflow", "keras", "tensorflow-probability", "numpy")
+
+OnEpoch = Callable[[dict[str, float]], bool | None]
+
+
+def _say(message: str) -> None:
+    print(message, file=sys.stderr, flush=True)
+
+
+def _no_report(row: dict[str, float]) -> None:
+    pass
+
+
+def train(
+    config: TrainingConfig,
+    run_dir: str | Path,
+    *,
+    overwrite: bool = False,
+    tensorboard: bool = False,
+    score_test: bool = True,
+    callbacks: Sequence[keras.callbacks.Callback] = (),
+    on_epoch: OnEpoch = _no_report,
+    started: float | None = None,
+    say: Callable[[str], None] = _say,
+) -> dict:
+    """Train a flow and write its run folder.
+
+    Args:
+      config: what to train on what.
+      run_dir: the run folder; it must be empty or not exist, unless `overwrite`.
+      overwrite: replace what an earlier run left there.
+      tensorboard: write logs for TensorBoard, too.
+      score_test: score the test split, too. With False, which suits a search that chooses between many runs,
+        `test` and `held_out` are None in the metrics.
+      callbacks: Keras callbacks, called after those of the run. Their model is the flow in training; the logs
+        of an epoch have `val_bits_per_dim`, the score of the averaged weights.
+      on_epoch: called after each epoch with its row of history.csv; if it returns True, the run ends there.
+      started: `time.monotonic()` when the time limit began to run; now by default.
+      say: called with messages for the user.
+
+    Returns:
+      The content of metrics.json. `ended_by` is "the last epoch", "early stopping", "the time limit",
+      "the caller" (by `on_epoch`) or "a callback" (one of `callbacks`).
+
+    Raises:
+      FileExistsError: the folder is not empty, or in use.
+      FloatingPointError: training diverged; the best model so far is kept.
+      KeyboardInterrupt: likewise; `resume` goes on.
+      ValueError, OSError: the data set cannot be had, or the folder not be written.
+
+    Example:
+      End a run that is far from a score known to be possible:
+
+          def hopeless(row):
+              return row["epoch"] >= 5 and row["val_bits_per_dim"] > 1.5
+
+          training.train(config, "runs/trial", on_epoch=hopeless, score_test=False)
+    """
+    started = time.monotonic() if started is None else started
+    run = RunFolder(run_dir)
+    with run.locked():
+        run.check_free(overwrite=overwrite)
+        logs = _tensorboard(run) if tensorboard else []
+        images = load_images(config)
+        config = config.resolved(len(images.train))
+        flow = _build_flow(config, images)
+        run.clear()
+        run.write_config(
+            {
+                "training": dataclasses.asdict(config),
+                "flow": {"class": type(flow).__name__, "config": flow.get_config()},
+                "versions": {name: metadata.version(name) for name in PACKAGES}
+                | {"python": platform.python_version()},
+                "device": hardware.name(),
+            }
+        )
+        loop = TrainingLoop(
+            config, run, images, flow, started=started, score_test=score_test, say=say
+        )
+        return loop.run_to_end(callbacks=[*logs, *callbacks], on_epoch=on_epoch)
+
+
+def resume(
+    run_dir: str | Path,
+    *,
+    time_limit: float | None = None,
+    tensorboard: bool = False,
+    score_test: bool = True,
+    callbacks: Sequence[keras.callbacks.Callback] = (),
+    on_epoch: OnEpoch = _no_report,
+    started: float | None = None,
+    say: Callable[[str], None] = _say,
+) -> dict:
+    """Go on with an unfinished run, to the end where it would have come without the interruption.
+
+    Args:
+      run_dir: its run folder.
+      time_limit: seconds for the whole run, what it used before included; None leaves the limit as it
+        is, `math.inf` lifts it.
+      tensorboard: as in `train`.
+      score_test: as in `train`.
+      callbacks: as in `train`.
+      on_epoch: as in `train`.
+      started: as in `train`.
+      say: as in `train`.
+
+    Returns:
+      The content of metrics.json.
+
+    Raises:
+      FileNotFoundError: not a run folder.
+      ValueError: the run is finished or its time is used up, or the folder is damaged or of another
+        version.
+    """
+    started = time.monotonic() if started is None else started
+    run = RunFolder(run_dir)
+    config = TrainingConfig.from_json(run.read_config())
+    if run.is_finished():
+        raise ValueError(
+            f"the run in {run.path} is finished: choose another `run_dir`, or start a new run."
+        )
+    if time_limit is not None:
+        limit = None if math.isinf(time_limit) else time_limit
+        config = dataclasses.replace(config, time_limit=limit)
+    with run.locked():
+        logs = _tensorboard(run) if tensorboard else []
+        images = load_images(config)
+        flow = _build_flow(config, images)
+        loop = TrainingLoop(
+            config, run, images, flow, started=started, score_test=score_test, say=say
+        )
+        if loop.budget.is_used_up():
+            raise ValueError(
+                f"the run in {run.path} has used up its time limit of {config.time_limit:.0f} s: go on with "
+                "a larger `time_limit`, or without one."
+            )
+        return loop.run_to_end(callbacks=[*logs, *callbacks], on_epoch=on_epoch)
+
+
+def _build_flow(config: TrainingConfig, images: RunImages) -> ImageFlow:
+    flow = BY_NAME[config.flow](
+        images.image_shape,
+        **config.flow_options(),
+        levels=images.levels,
+        labels=np.unique(images.train.labels).tolist() if config.conditional else (),
+        dequantization=config.dequantization,
+        seed=config.seed,
+        dtype=config.precision,
+    )
+    flow.adapt(images.train.images)
+    return flow
+
+
+def _tensorboard(run: RunFolder) -> list[keras.callbacks.Callback]:
+    if importlib.util.find_spec("tensorboard") is None:
+        raise ModuleNotFoundError(
+            "logs for TensorBoard need the package tensorboard: pip install -e '.[tensorboard]'."
+        )
+    return [keras.callbacks.TensorBoard(str(run.tensorboard))]
