@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from conftest import FLOWS, perturb, random_images
 
-from tfp_realnvp.serving.export import export
+from tfp_realnvp.serving import export
 
 SOURCE = Path(__file__).parent.parent / "deploy" / "c"
 IMAGES = random_images(5, (4, 4, 1), levels=17)

@@ -5,7 +5,7 @@ from conftest import FLOWS, perturb, random_images
 from serving_double import Session, grpc_server, rest_server
 
 from tfp_realnvp.client import GrpcClient, RestClient, ServingError
-from tfp_realnvp.serving.export import export
+from tfp_realnvp.serving import export
 
 pytestmark = pytest.mark.slow
 

@@ -90,7 +90,7 @@ def test_readme(session, place):
     assert (place / "served" / "mnist_0_8" / "1" / "saved_model.pb").is_file()
 
 
-def test_warm_up_records_are_answered(session):
+def test_warm_up_requests_are_answered(session):
     file = str(MODEL / "assets.extra" / "tf_serving_warmup_requests")
     asked = set()
     for record in tf.data.TFRecordDataset(file):

@@ -9,8 +9,8 @@ import pytest
 import tensorflow as tf
 from conftest import FLOWS, perturb, random_images
 
-from tfp_realnvp.serving.export import _write, export, export_versions
-from tfp_realnvp.serving.signatures import make_signatures
+from tfp_realnvp.serving import export, export_versions, make_signatures
+from tfp_realnvp.serving.saved_model import _write
 
 IMAGES = random_images(5, (4, 4, 1), levels=17)
 
@@ -24,10 +24,14 @@ def flow():
 
 @pytest.fixture(scope="module")
 def exported(flow, tmp_path_factory):
-    config = {"training": {"dataset": "digits", "hold_out": [9]}}
-    metrics = {"test": {"bits_per_dim": 2.0763}, "held_out": None}
-    folder = tmp_path_factory.mktemp("saved_models") / "small"
-    return export(flow, folder, warm_up=[1, 4], config=config, metrics=metrics, about="Small.")
+    return export(
+        flow,
+        tmp_path_factory.mktemp("saved_models") / "small",
+        warm_up_requests=[1, 4],
+        about="Trained on digits without label 9.",
+        scores={"test images": 2.0763},
+        documents={"config": {"any": 1}, "metrics": {"thing": [2, 3]}},
+    )
 
 
 def test_what_is_known_of_it_travels_along(exported):
@@ -38,15 +42,21 @@ def test_what_is_known_of_it_travels_along(exported):
     card = (assets / "model_card.md").read_text()
     for part in (
         "A RealNVP: a distribution of images of 4x4x1 numbers, integers from 0 to 16",
-        "Trained on digits without the labels 9.",
-        "Small.",
-        "| test images of the labels that were learned | 2.0763 |",
+        "\n\nTrained on digits without label 9.\n\n",
+        "| test images | 2.0763 |",
         "| sample_rows | new images, each from a seed of its own; requests may be batched "
         "| seed int32 [n, 2], temperature float32 [n] | images uint8 [n, 4, 4, 1] |",
         "At most 1,024 images",
     ):
         assert part in card, part
-    assert json.loads((assets / "metrics.json").read_text())["test"]["bits_per_dim"] == 2.0763
+    assert json.loads((assets / "config.json").read_text()) == {"any": 1}
+    assert json.loads((assets / "metrics.json").read_text()) == {"thing": [2, 3]}
+
+
+@pytest.mark.slow
+def test_card_without_scores_has_no_table_of_them(flow, tmp_path):
+    card = (export(flow, tmp_path) / "assets.extra" / "model_card.md").read_text()
+    assert "bits per dimension |" not in card and "| sample_rows |" in card
 
 
 WITH_TENSORFLOW_ALONE = """
@@ -178,7 +188,7 @@ def test_versions_count_up_and_nothing_else_is_left(flow, tmp_path, monkeypatch)
 def test_two_exports_at_once_get_two_versions(flow, tmp_path, monkeypatch):
     assert export(flow, tmp_path).name == "1"
     # the other one was not there yet when this one looked
-    monkeypatch.setattr("tfp_realnvp.serving.export.export_versions", lambda folder: [])
+    monkeypatch.setattr("tfp_realnvp.serving.saved_model.export_versions", lambda folder: [])
     assert export(flow, tmp_path).name == "2"
 
 
@@ -190,7 +200,7 @@ def test_a_version_that_answers_otherwise_is_not_published(flow, tmp_path, monke
         other = perturb(FLOWS["realnvp"](levels=17), seed=1)
         write(make_signatures(other), folder)
 
-    monkeypatch.setattr("tfp_realnvp.serving.export._write", write_other)
+    monkeypatch.setattr("tfp_realnvp.serving.saved_model._write", write_other)
     with pytest.raises(RuntimeError, match="does not answer as the flow does: `log_prob`"):
         export(flow, tmp_path)
     assert list(tmp_path.iterdir()) == []
@@ -199,7 +209,7 @@ def test_a_version_that_answers_otherwise_is_not_published(flow, tmp_path, monke
 KILLED = """
 import os, pathlib, signal, sys, threading
 from tfp_realnvp import RealNVP
-from tfp_realnvp.serving.export import export
+from tfp_realnvp.serving import export
 flow = RealNVP((4, 4, 1), levels=17, couplings=2, depth=2, width=8)
 folder, moment = pathlib.Path(sys.argv[1]), sys.argv[2]
 def die():
@@ -213,7 +223,7 @@ def wait():  # for what TensorFlow writes
     die()
 sys.addaudithook(watch)
 threading.Thread(target=wait, daemon=True).start()
-export(flow, folder, warm_up=[1])
+export(flow, folder, warm_up_requests=[1])
 """
 
 
@@ -241,9 +251,18 @@ def test_killed_at_any_moment_it_leaves_no_half_version(flow, tmp_path, moment, 
     assert export(flow, tmp_path).name == str(len(versions) + 1)  # nothing is in its way
 
 
-def test_warm_up_is_checked(flow, tmp_path):
-    with pytest.raises(ValueError, match="batch size must be at least 1"):
-        export(flow, tmp_path, warm_up=[0, 8])
-    with pytest.raises(ValueError, match="at most 1000 records"):
-        export(flow, tmp_path, warm_up=range(1, 1001))
+def test_warm_up_requests_are_checked(flow, tmp_path):
+    with pytest.raises(ValueError, match="`warm_up_requests` .* of at least 1, received 0"):
+        export(flow, tmp_path, warm_up_requests=[0, 8])
+    with pytest.raises(ValueError, match="at most 166 batch sizes, received 1000"):
+        export(flow, tmp_path, warm_up_requests=range(1, 1001))
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("package", ["serving", "fewshot", "serving.limits", "fewshot.route"])
+def test_the_command_line_s_imports_do_not_wait_for_tensorflow(package):
+    code = f"import sys, tfp_realnvp.{package}; print('tensorflow' in sys.modules)"
+    process = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    assert process.stdout == "False\n"

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from tfp_realnvp.fewshot import multinormal
+from tfp_realnvp.fewshot.route import COVARIANCES
 
 RANDOM = np.random.default_rng(0)
 POINTS = RANDOM.standard_normal((10, 6)) @ RANDOM.standard_normal((6, 6)) + 3
@@ -60,7 +61,7 @@ def test_density_and_samples_agree():
     np.testing.assert_allclose(fit.distribution.log_prob(samples[0]), expected, rtol=1e-3)
 
 
-@pytest.mark.parametrize("covariance", multinormal.COVARIANCES)
+@pytest.mark.parametrize("covariance", COVARIANCES)
 def test_temperature_scales_the_spread(covariance):
     options = {"intrinsic_dimension": 3} if covariance == "full" else {}
     one = covariance_of(multinormal.fit(POINTS, covariance=covariance, **options))
@@ -71,12 +72,12 @@ def test_temperature_scales_the_spread(covariance):
 @pytest.mark.parametrize(
     ("points", "options", "words"),
     [
-        (POINTS[:1], {}, r"at least 2 points .n, d., received \[1, 6\]"),
+        (POINTS[:1], {}, r"`points` must be at least 2 points .n, d., received the shape \[1, 6\]"),
         (POINTS[0], {}, "at least 2 points"),
         (np.ones((10, 6)), {}, "all equal"),
         (POINTS * np.nan, {}, "NaN"),
         (POINTS, {"covariance": "round"}, "diagonal, spherical, full, received 'round'"),
-        (POINTS, {"intrinsic_dimension": 3}, "goes with the covariance 'full' alone"),
+        (POINTS, {"intrinsic_dimension": 3}, "goes with the `covariance` 'full' alone"),
         (POINTS, {"covariance": "full", "intrinsic_dimension": 7}, "from 1 to 6 for 10 points"),
         (POINTS, {"covariance": "full", "intrinsic_dimension": 0}, "from 1 to 6"),
         (POINTS, {"temperature": 0}, "temperature"),

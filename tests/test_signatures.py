@@ -10,10 +10,10 @@ from tensorflow.core.framework import types_pb2
 from tensorflow.core.protobuf import saved_model_pb2
 from tensorflow.python.framework import op_def_registry
 
-from tfp_realnvp.fewshot import transfer
+from tfp_realnvp import fewshot
 from tfp_realnvp.flows import pixels
-from tfp_realnvp.serving.export import export
-from tfp_realnvp.serving.signatures import LOWEST, make_signatures
+from tfp_realnvp.serving import export, make_signatures
+from tfp_realnvp.serving.limits import LOWEST
 
 IMAGES = random_images(5, (4, 4, 1), levels=17)
 MAX_IMAGES = 20
@@ -263,15 +263,13 @@ def test_class_conditional_flow(tmp_path):
 @pytest.mark.slow
 def test_few_shot_distribution(flow, tmp_path):
     shots = random_images(4, (4, 4, 1), levels=17, seed=3)
-    way = {"covariance": "full", "intrinsic_dimension": 2, "seed": 0}
-    base = transfer.latent_gaussian(flow, shots, **way).distribution
-    expected = transfer.fit_latent(flow, shots, **way).distribution
+    options = {"covariance": "full", "intrinsic_dimension": 2, "seed": 0}
+    base = fewshot.latent_gaussian(flow, shots, **options).distribution
+    expected = fewshot.fit_latent(flow, shots, **options).distribution
     session = Session(export(flow, tmp_path, base=base))
     seed = np.int32([1, 2])
     drawn = session.run("sample", {"num_samples": np.int32(3), "seed": seed})["images"]
-    np.testing.assert_array_equal(
-        drawn, transfer.sample_images(expected, 3, levels=17, seed=[1, 2])
-    )
+    np.testing.assert_array_equal(drawn, fewshot.sample_images(expected, 3, levels=17, seed=[1, 2]))
     scores = pixels.log_prob(expected, tf.constant(IMAGES), levels=17)
     received = session.run("log_prob", {"images": IMAGES})["log_prob"]
     np.testing.assert_allclose(received, scores, rtol=1e-4)
@@ -286,3 +284,6 @@ def test_few_shot_distribution(flow, tmp_path):
 def test_arguments_are_checked(flow):
     with pytest.raises(ValueError, match="`max_images` must be at least 1"):
         make_signatures(flow, max_images=0)
+    base = flow.distribution.distribution
+    with pytest.raises(ValueError, match="`base` must be None for a flow with labels"):
+        make_signatures(make_flow("realnvp", labels=(3, 5)), base=base)

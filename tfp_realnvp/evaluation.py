@@ -1,4 +1,4 @@
-"""How good a distribution is on images: bits per dimension, and labels recognized."""
+"""How well a distribution fits images: bits per dimension, and the share of labels that it recognizes."""
 
 from __future__ import annotations
 
@@ -11,26 +11,26 @@ from tfp_realnvp.flows import pixels
 
 __all__ = ["BATCH", "accuracy", "score"]
 
-BATCH = 1000  # images that are scored in one go
+BATCH = 1000  # images that are scored at once, which bounds the memory
 
 
 def score(
     log_prob: Callable, images: np.ndarray, labels: np.ndarray | None = None
 ) -> dict[str, float]:
-    """The mean score of images.
+    """Score images, a batch at a time, and take the mean.
 
     Args:
-      log_prob: from images, and labels if they are given, to nats per image: `flow.log_prob`, or
-        `pixels.log_prob` of any other distribution.
-      images: uint8 [n, height, width, channels].
-      labels: int [n], for scores given the label; None for those of images alone.
+      log_prob: a function from a batch of images, and its labels if there are any, to nats [n]:
+        `flow.log_prob`, or `flows.pixels.log_prob` with any other distribution.
+      images: uint8 [n, height, width, channels], n at least 1.
+      labels: int [n], for `log p(image | label)`; None for `log p(image)`.
 
     Returns:
       `bits_per_dim` (mean), `standard_error` (of that mean), `log_prob` (mean, nats per image), `images`
       (their number).
 
     Raises:
-      TypeError, ValueError: images that do not fit.
+      TypeError, ValueError: what `log_prob` raises.
 
     Example:
       >>> uniform = lambda images: np.full(len(images), -4 * math.log(256))
@@ -53,12 +53,12 @@ def score(
 
 
 def accuracy(classify: Callable, images: np.ndarray, labels: np.ndarray) -> float:
-    """The share of images whose label is recognized.
+    """The share of images whose label is recognized, from 0 to 1.
 
     Args:
-      classify: from images to their labels: `flow.classify`.
-      images: uint8 [n, height, width, channels].
-      labels: int [n].
+      classify: a function from a batch of images to labels [n]: `flow.classify`.
+      images: uint8 [n, height, width, channels], n at least 1.
+      labels: int [n], the true ones.
 
     Example:
       >>> accuracy(lambda images: np.zeros(len(images)), np.zeros((4, 2, 2, 1)), np.array([0, 1, 0, 0]))

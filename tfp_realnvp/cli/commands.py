@@ -1,29 +1,33 @@
-"""What the commands do once their arguments are understood: from a run folder to pictures and numbers."""
+"""What each command does once its arguments are understood: from a run folder to pictures and numbers."""
 
 from __future__ import annotations
 
+import contextlib
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import tensorflow as tf
 
-from tfp_realnvp import datasets, evaluation, training, views
-from tfp_realnvp.datasets import read_png_folder
-from tfp_realnvp.fewshot import transfer
+from tfp_realnvp import datasets, evaluation, fewshot, flows, hardware, serving, training, views
+from tfp_realnvp.fewshot import FOR_PICTURES, Route
 from tfp_realnvp.files import write_json
-from tfp_realnvp.flows import ImageFlow, pixels
-from tfp_realnvp.flows.checks import check_images
-from tfp_realnvp.flows.morph import morph
-from tfp_realnvp.serving.export import export, export_versions
-from tfp_realnvp.serving.signatures import MAX_IMAGES
+from tfp_realnvp.flows.morph import morph as morph_images
 from tfp_realnvp.training.config import TrainingConfig
 from tfp_realnvp.training.run_folder import RunFolder
 
-__all__ = ["demo", "export_run", "morph_labels", "sample", "score", "transfer_few"]
+__all__ = ["demo", "export", "morph", "sample", "score", "transfer"]
 
 Result = dict[str, Any]
+
+SCORED = {  # what the parts of a run's metrics are, for the model card
+    "train": "of the training images",
+    "validation": "validation images, by which the epoch was chosen",
+    "test": "test images of the labels that were learned",
+    "held_out": "test images of the labels that were held out",
+}
 
 
 def sample(
@@ -35,19 +39,32 @@ def sample(
     seed: int | None,
     output: Path | None,
 ) -> Result:
-    """Draw images, of these labels in turn if there are any, and write them as a grid."""
+    """Draw images and write them as a grid. With labels, the images have these labels in turn."""
     flow = RunFolder(run_dir).load_model()
     in_turn = np.resize(labels, num) if labels else None
-    images = flow.sample(num, in_turn, temperature=temperature, seed=seed).numpy()
+    with _without_compiling():
+        images = flow.sample(num, in_turn, temperature=temperature, seed=seed).numpy()
     output = output or run_dir / "drawn.png"
     views.write_png(views.grid(images, levels=flow.levels), output, scale=views.scale_for(images))
     return {"images": num, "output": str(output)}
+
+
+@contextlib.contextmanager
+def _without_compiling() -> Iterator[None]:
+    """Run TensorFlow's functions operation by operation: to compile them for one call takes longer."""
+    before = tf.config.functions_run_eagerly()
+    tf.config.run_functions_eagerly(True)
+    try:
+        yield
+    finally:
+        tf.config.run_functions_eagerly(before)
 
 
 def score(
     run_dir: Path, *, dataset: str | None, manual_dir: str | None, split: str, labels: Sequence[int]
 ) -> Result:
     """Score the images of a data set, by default those of the run's own."""
+    hardware.use()
     run = RunFolder(run_dir)
     flow = run.load_model()
     config = TrainingConfig.from_json(run.read_config())
@@ -55,167 +72,113 @@ def score(
         dataset or config.dataset,
         manual_dir=manual_dir if manual_dir or dataset else config.manual_dir,
     )
+    if data.levels != flow.levels:
+        raise ValueError(
+            f"`dataset` must have images of {flow.levels} grey levels, as the model has; received {dataset}, "
+            f"which has {data.levels} grey levels."
+        )
     chosen = {"train": data.train, "test": data.test}[split]
     if labels:
         chosen = chosen.only(labels)
-    if data.levels != flow.levels:
-        raise ValueError(
-            f"the model knows images of {flow.levels} grey levels, {dataset} has {data.levels}."
-        )
     result = evaluation.score(flow.log_prob, chosen.images)
     if flow.labels and set(chosen.labels) <= set(flow.labels):
         result["accuracy"] = evaluation.accuracy(flow.classify, chosen.images, chosen.labels)
     return result
 
 
-def transfer_few(
+def transfer(
     run_dir: Path,
+    route: Route,
     *,
     label: int,
     shots: int,
     shots_dir: Path | None,
-    seed: int,
-    covariance: str,
-    intrinsic_dimension: int | None,
-    temperature: float,
-    variance_floor: float,
     num: int,
+    seed: int,
     output_dir: Path | None,
-    export_to: Path | None = None,
+    export_to: Path | None,
 ) -> Result:
-    """Draw more of something from a few images of it; compare the ways to do so in pictures and numbers.
+    """Draw more of something from a few images of it; compare the routes to it in pictures and numbers.
 
-    The images are those of a label, of which others then score the ways, or the PNG files of a folder. With
-    `export_to`, the chosen way becomes the next version of a SavedModel there.
+    The shots are images of a label, whose other images are scored, or the PNG files of a folder. With
+    `export_to`, the chosen route becomes the next version of a SavedModel there.
     """
-    flow = RunFolder(run_dir).load_model()
-    chosen, unseen, title, name = _take_shots(flow, run_dir, label, shots, shots_dir, seed)
-    rank = min(9, len(chosen) - 1, flow.dimensions)
-    if covariance == "full" and intrinsic_dimension is None:
-        intrinsic_dimension = rank
-    way = {
-        "covariance": covariance,
-        "intrinsic_dimension": intrinsic_dimension,
-        "temperature": temperature,
-    }
-    ways = {
-        "diagonal": {
-            "covariance": "diagonal",
-            "intrinsic_dimension": None,
-            "temperature": 1.0,
-        },
-        "low_rank": {"covariance": "full", "intrinsic_dimension": rank, "temperature": 1.0},
-        "chosen": way,
-    }
-    fits = _fits(flow, chosen, ways, seed=seed, variance_floor=variance_floor)
-    result = {
-        "shots": len(chosen),
-        "seed": seed,
-        "chosen": way,
-        "variances": {
-            name: {"floor": fit.variance_floor, "raised": fit.raised} for name, fit in fits.items()
-        },
-    }
+    run = RunFolder(run_dir)
+    flow = run.load_model()
+    unseen: np.ndarray | None = None
+    if shots_dir is None:
+        data = _data(run)
+        examples = datasets.draw_shots(data.train, label, shots, seed)
+        unseen = data.test.only([label]).images
+        what, name = f"the {shots} shots of label {label}", f"transfer_{label}"
+    else:
+        examples = datasets.read_png_folder(shots_dir, flow.image_shape, levels=flow.levels)
+        what, name = f"the {len(examples)} shots", "transfer"
+    with _without_compiling():
+        comparison = fewshot.compare(flow, examples, route, unseen=unseen, seed=seed)
+    metrics = comparison.metrics()
     if unseen is not None:
-        result |= {
-            "label": label,
-            "unseen_images": len(unseen),
-            "bits_per_dim": _bits_of_fits(flow, fits, unseen),
-        }
+        metrics["label"] = label
     folder = output_dir or run_dir / name
-    _draw_fits(flow, fits, ways, folder, shots={title: chosen}, num=num, seed=seed)
-    write_json(result, folder / "metrics.json")
-    places = {"output_dir": str(folder)}
+    _draw(comparison, folder, what, num=num, seed=seed)
+    write_json(metrics, folder / "metrics.json")
+    result = {**metrics, "output_dir": str(folder)}
     if export_to is not None:
-        version = export(
-            flow,
-            export_to,
-            base=transfer.latent_gaussian(
-                flow, chosen, seed=seed, variance_floor=variance_floor, **way
-            ).distribution,
-            config=RunFolder(run_dir).read_config(),
-            metrics=result,
-            about=f"It draws more of {title}: its latents are distributed as a Gaussian fitted to theirs, of "
-            f"{covariance} covariance and temperature {temperature:g}.",
+        result["saved_model"] = str(
+            _export_transfer(run, flow, comparison, metrics, what, export_to)
         )
-        places["saved_model"] = str(version)
-    return {**result, **places}
+    return result
 
 
-def _take_shots(flow: ImageFlow, run_dir: Path, label, shots, shots_dir, seed):
-    """(shots, other images of their label or None, what they are, a name for the results)."""
-    if shots_dir is not None:
-        chosen = read_png_folder(shots_dir, flow.image_shape, levels=flow.levels)
-        return chosen, None, f"the {len(chosen)} shots", "transfer"
-    data = _data(run_dir)
-    chosen = datasets.draw_shots(data.train, label, shots, seed)
-    unseen = data.test.only([label]).images
-    return chosen, unseen, f"the {shots} shots of label {label}", f"transfer_{label}"
-
-
-def _fits(flow: ImageFlow, shots: np.ndarray, ways: dict, *, seed, variance_floor) -> dict:
-    """The Gaussians on latents and on pixels, by "latent_WAY" and "pixels_WAY"."""
-    latent = {"variance_floor": variance_floor, "seed": seed}
-    pixels = {"levels": flow.levels, "seed": seed}
-    return {
-        f"latent_{name}": transfer.fit_latent(flow, shots, **latent, **way)
-        for name, way in ways.items()
-    } | {
-        f"pixels_{name}": transfer.fit_pixels(shots, **pixels, **way) for name, way in ways.items()
-    }
-
-
-def _bits_of_fits(flow: ImageFlow, fits: dict, unseen: np.ndarray) -> dict[str, float]:
-    """Bits per dimension of unseen images under the flow and under each of the fits."""
-
-    def bits(distribution, dequantizer) -> float:
-        def log_prob(images):
-            images = check_images(images, flow.image_shape, levels=flow.levels)
-            return pixels.log_prob(
-                distribution, images, levels=flow.levels, dequantizer=dequantizer
-            )
-
-        return evaluation.score(log_prob, unseen)["bits_per_dim"]
-
-    return {"flow": bits(flow.distribution, flow.dequantizer)} | {
-        name: bits(fit.distribution, flow.dequantizer if name.startswith("latent") else None)
-        for name, fit in fits.items()
-    }
-
-
-def _draw_fits(flow: ImageFlow, fits: dict, ways: dict, folder: Path, *, shots, num, seed) -> None:
+def _draw(comparison: fewshot.Comparison, folder: Path, what: str, *, num: int, seed: int) -> None:
     """Write comparison.png and samples.png."""
-
-    def draw(name: str, count: int) -> np.ndarray:
-        distribution = fits[name].distribution
-        return transfer.sample_images(distribution, count, levels=flow.levels, seed=seed).numpy()
-
-    rank = ways["low_rank"]["intrinsic_dimension"]
-    rows = {
-        **{title: images[: views.COLUMNS] for title, images in shots.items()},
-        "baseline: a Gaussian on pixels, diagonal": draw("pixels_diagonal", views.COLUMNS),
-        "a Gaussian on latents, diagonal": draw("latent_diagonal", views.COLUMNS),
-        f"a Gaussian on latents, low rank ({rank})": draw("latent_low_rank", views.COLUMNS),
-    }
-    way = ways["chosen"]
-    if way not in (ways["diagonal"], ways["low_rank"]):
-        rank_text = f" ({way['intrinsic_dimension']})" if way["intrinsic_dimension"] else ""
-        title = f"a Gaussian on latents, {way['covariance']}{rank_text}, temperature "
-        rows[f"{title}{way['temperature']:g}"] = draw("latent_chosen", views.COLUMNS)
-    views.write_png(views.comparison(rows, levels=flow.levels), folder / "comparison.png")
-    drawn = draw("latent_chosen", num)
-    grid = views.grid(drawn, levels=flow.levels)
-    views.write_png(grid, folder / "samples.png", scale=views.scale_for(drawn))
+    rows = {what: comparison.shots[: views.COLUMNS]}
+    rows |= comparison.draw_each(views.COLUMNS, seed=seed)
+    levels = comparison.levels
+    views.write_png(views.comparison(rows, levels=levels), folder / "comparison.png")
+    images = comparison.draw(num, seed=seed)
+    grid = views.grid(images, levels=levels)
+    views.write_png(grid, folder / "samples.png", scale=views.scale_for(images))
 
 
-def morph_labels(
+def _export_transfer(
+    run: RunFolder,
+    flow: flows.ImageFlow,
+    comparison: fewshot.Comparison,
+    metrics: Result,
+    what: str,
+    folder: Path,
+) -> Path:
+    """Export the distribution of the chosen route."""
+    route, config = comparison.chosen, run.read_config()
+    gaussian = fewshot.latent_gaussian(
+        flow, comparison.shots, seed=comparison.seed, **route.options
+    )
+    scores = {}
+    if comparison.unseen:
+        title = f"{comparison.unseen:,} other images of label {metrics['label']}"
+        scores[title] = comparison.bits_per_dim[fewshot.CHOSEN]
+    return serving.export(
+        flow,
+        folder,
+        base=gaussian.distribution,
+        about=f"{_trained_on(config)}\n\nIt draws more of {what}: the distribution of its latents is "
+        f"{route.title}, fitted to those of the shots.",
+        scores=scores,
+        documents={"config": config, "metrics": metrics},
+    )
+
+
+def morph(
     run_dir: Path, *, from_label: int, to_label: int, steps: int, seed: int, output: Path | None
 ) -> Result:
     """Animate the way from an image of one label to one of another and back, and write it as a strip."""
-    flow, data = RunFolder(run_dir).load_model(), _data(run_dir)
+    run = RunFolder(run_dir)
+    flow, data = run.load_model(), _data(run)
     start = datasets.draw_shots(data.test, from_label, 2, seed)[0]
     end = datasets.draw_shots(data.test, to_label, 2, seed)[1]
-    images, latents = morph(flow, start, end, steps=steps)
+    with _without_compiling():
+        images, latents = morph_images(flow, start, end, steps=steps)
     output = output or run_dir / "morph.gif"
     strip = output.with_suffix(".png")
     views.write_gif(images, latents, output, levels=flow.levels)
@@ -223,22 +186,28 @@ def morph_labels(
     return {"frames": len(images), "output": str(output), "strip": str(strip)}
 
 
-def export_run(
-    run_dir: Path, folder: Path, *, max_images: int = MAX_IMAGES, warm_up: Sequence[int] = ()
+def export(
+    run_dir: Path, folder: Path, *, max_images: int, warm_up_requests: Sequence[int]
 ) -> Result:
-    """Write a run's model as the next version of a SavedModel, and what is known of it beside it."""
+    """Write a run's model as the next version of a SavedModel, and the run's results beside it."""
     run, target = RunFolder(run_dir), RunFolder(folder)
     flow = run.load_model()
     same = target.path.resolve() == run.path.resolve()
-    if not same and target.config.is_file() and not export_versions(folder):
-        raise FileExistsError(f"{folder} is the folder of another run: choose another one.")
-    version = export(
+    if not same and target.config.is_file() and not serving.export_versions(folder):
+        raise FileExistsError(f"{folder} is the folder of another run: choose another `folder`.")
+    config, metrics = run.read_config(), run.read_metrics() or {}
+    version = serving.export(
         flow,
         folder,
         max_images=max_images,
-        warm_up=warm_up,
-        config=run.read_config(),
-        metrics=run.read_metrics(),
+        warm_up_requests=warm_up_requests,
+        about=_trained_on(config),
+        scores={
+            title: metrics[part]["bits_per_dim"]
+            for part, title in SCORED.items()
+            if metrics.get(part)
+        },
+        documents={"config": config, **({"metrics": metrics} if metrics else {})},
     )
     if not same:
         run.copy_result(target)
@@ -249,35 +218,47 @@ def export_run(
 def demo(run_dir: Path, *, overwrite: bool) -> Result:
     """The whole story on the embedded digits: learn 0 to 8, draw new 9s from ten, morph, export."""
     started = time.monotonic()
+    hardware.use()
     config = TrainingConfig(
         dataset="digits", hold_out=(9,), channels=32, blocks=1, batch_size=64, epochs=25
     )
     metrics = training.train(config, run_dir, overwrite=overwrite)
-    nines = transfer_few(
+    nines = transfer(
         run_dir,
+        FOR_PICTURES,
         label=9,
         shots=10,
         shots_dir=None,
-        seed=0,
-        covariance="full",
-        intrinsic_dimension=9,
-        temperature=0.7,
-        variance_floor=transfer.LATENT_VARIANCE_FLOOR,
         num=40,
+        seed=0,
         output_dir=run_dir / "nines",
+        export_to=None,
     )
-    morph = morph_labels(run_dir, from_label=2, to_label=8, steps=12, seed=0, output=None)
-    exported = export_run(run_dir, run_dir / "saved_model")
+    animation = morph(run_dir, from_label=2, to_label=8, steps=12, seed=0, output=None)
+    exported = export(
+        run_dir,
+        run_dir / "saved_model",
+        max_images=serving.MAX_IMAGES,
+        warm_up_requests=(),
+    )
     return {
         "metrics": metrics,
         "nines": nines,
-        "morph": morph,
+        "morph": animation,
         "saved_model": exported["output"],
         "seconds": round(time.monotonic() - started, 1),
     }
 
 
-def _data(run_dir: Path) -> datasets.Dataset:
+def _data(run: RunFolder) -> datasets.ImageSet:
     """The data set of a run."""
-    config = TrainingConfig.from_json(RunFolder(run_dir).read_config())
+    config = TrainingConfig.from_json(run.read_config())
     return datasets.load(config.dataset, manual_dir=config.manual_dir)
+
+
+def _trained_on(config: Result) -> str:
+    """What a run's flow was trained on, for the model card."""
+    run = TrainingConfig.from_json(config)
+    labels = ", ".join(map(str, run.hold_out))
+    without = f" without label{'s' if len(run.hold_out) > 1 else ''} {labels}" if labels else ""
+    return f"Trained on {run.dataset}{without}."

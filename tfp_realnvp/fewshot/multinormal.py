@@ -7,18 +7,18 @@ from dataclasses import dataclass
 import numpy as np
 from tensorflow_probability import distributions as tfd
 
-__all__ = ["COVARIANCES", "Fit", "fit"]
+from tfp_realnvp.fewshot.route import COVARIANCES
 
-COVARIANCES = ("diagonal", "spherical", "full")
+__all__ = ["FittedGaussian", "fit"]
 
 
 @dataclass(frozen=True)
-class Fit:
-    """A fitted distribution and what the variance floor did to it.
+class FittedGaussian:
+    """A Gaussian fitted to points, and what the variance floor did to it.
 
     Attributes:
-      distribution: the fitted distribution.
-      variance_floor: no direction has a smaller variance.
+      distribution: the Gaussian, or a transformation of it.
+      variance_floor: no direction of the Gaussian has a smaller variance, before the temperature.
       raised: the number of directions whose variance was raised to the floor.
     """
 
@@ -34,26 +34,27 @@ def fit(
     intrinsic_dimension: int | None = None,
     temperature: float = 1.0,
     variance_floor: float = 1e-4,
-) -> Fit:
+) -> FittedGaussian:
     """Fit a Gaussian to points.
 
-    The mean is the points' mean; variances are estimated without bias (divisor n - 1). The covariance is
+    The mean is the mean of the points. Variances are estimated without bias (divisor n - 1). The covariance
+    is one of
     - "diagonal": the variance of each coordinate;
-    - "spherical": one variance for all, their mean;
+    - "spherical": one variance for all coordinates, the mean of theirs;
     - "full": with k = `intrinsic_dimension`, the covariance within the span of the k leading principal
-      directions, and on all other directions a spherical noise, the mean of the variances left there
-      (probabilistic PCA). n points span n - 1 directions: k cannot be more, and is that by default.
+      directions; all other directions have the same variance, the mean of what is left there
+      (probabilistic PCA). n points span n - 1 directions, so k is at most n - 1, which is its default.
 
     Args:
       points: float array [n, d], n at least 2.
-      covariance: one of `COVARIANCES`.
-      intrinsic_dimension: k, from 1 to min(n - 1, d), only with "full".
-      temperature: standard deviations are multiplied by it, after the floor.
-      variance_floor: smallest variance of a direction, above 0. A few points say nothing of most
+      covariance: "diagonal", "spherical" or "full".
+      intrinsic_dimension: k, from 1 to min(n - 1, d), with "full" alone.
+      temperature: above 0; standard deviations are multiplied by it, after the floor.
+      variance_floor: smallest variance of a direction, above 0. A few points say nothing about most
         directions; without a floor the density there would be infinitely narrow.
 
     Returns:
-      Fit, with a distribution over float32 [d].
+      A `FittedGaussian` with a distribution over float32 [d].
 
     Raises:
       ValueError: an argument outside its range, or points that are all equal.
@@ -95,7 +96,7 @@ def fit(
         raised = int(np.sum(variances < variance_floor))
         scale = temperature * np.sqrt(np.maximum(variances, variance_floor))
         distribution = tfd.MultivariateNormalDiag(_float32(mean), _float32(scale))
-    return Fit(distribution, variance_floor, raised)
+    return FittedGaussian(distribution, variance_floor, raised)
 
 
 def _float32(values) -> np.ndarray:
@@ -105,12 +106,12 @@ def _float32(values) -> np.ndarray:
 def _check(points, covariance, intrinsic_dimension, temperature, variance_floor):
     if points.ndim != 2 or len(points) < 2:
         raise ValueError(
-            f"a Gaussian is fitted to at least 2 points [n, d], received {list(points.shape)}."
+            f"`points` must be at least 2 points [n, d], received the shape {list(points.shape)}."
         )
     if not np.all(np.isfinite(points)):
-        raise ValueError("the points hold NaN or infinite values.")
+        raise ValueError("`points` must be finite, received NaN or infinite values.")
     if np.all(points == points[0]):
-        raise ValueError("the points are all equal: there is no spread to fit a Gaussian to.")
+        raise ValueError("`points` are all equal: there is no spread to fit a Gaussian to.")
     if covariance not in COVARIANCES:
         raise ValueError(
             f"`covariance` must be one of {', '.join(COVARIANCES)}, received {covariance!r}."
@@ -119,7 +120,8 @@ def _check(points, covariance, intrinsic_dimension, temperature, variance_floor)
         most = min(len(points) - 1, points.shape[1])
         if covariance != "full":
             raise ValueError(
-                f"`intrinsic_dimension` goes with the covariance 'full' alone, received {covariance!r}."
+                f"`intrinsic_dimension` goes with the `covariance` 'full' alone, received {covariance!r}: "
+                "leave it out, or choose 'full'."
             )
         if not 1 <= intrinsic_dimension <= most:
             raise ValueError(

@@ -1,1 +1,6 @@
 """SavedModels: what they answer, and how they are written for servers."""
+
+import lazy_loader
+
+# The public names are listed in __init__.pyi; TensorFlow is imported when one that needs it is used.
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

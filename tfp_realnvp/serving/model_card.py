@@ -3,22 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import tensorflow as tf
 
 from tfp_realnvp.flows import ImageFlow
-from tfp_realnvp.serving.signatures import LARGEST_TEMPERATURE, LOWEST, Signature
-from tfp_realnvp.training.config import TrainingConfig
+from tfp_realnvp.serving.limits import LARGEST_TEMPERATURE, LOWEST
+from tfp_realnvp.serving.signatures import Signature
 
 __all__ = ["model_card"]
-
-PARTS = {
-    "train": "of the training images",
-    "validation": "validation images, by which the epoch was chosen",
-    "test": "test images of the labels that were learned",
-    "held_out": "test images of the labels that were held out",
-}
 
 
 def model_card(
@@ -26,39 +18,29 @@ def model_card(
     signatures: Mapping[str, Signature],
     *,
     max_images: int,
-    config: Mapping[str, Any] | None = None,
-    metrics: Mapping[str, Any] | None = None,
     about: str = "",
+    scores: Mapping[str, float] | None = None,
 ) -> str:
     """What a SavedModel is, what it was made from, what it answers and what it is not for, in Markdown.
 
     Args:
-      flow: what is exported.
-      signatures: what it answers.
-      max_images: that it draws at once.
-      config: config.json of the run that trained it, if it is known.
-      metrics: metrics.json of that run, or of the transfer.
-      about: a paragraph on what is special about it.
+      flow: the flow that is exported.
+      signatures: what the SavedModel answers, by name.
+      max_images: largest number of images of a request.
+      about: what the model was made from, in Markdown.
+      scores: bits per dimension by what was scored.
 
     Returns:
       The card's text.
-
-    Raises:
-      ValueError: `config` is not what this version writes.
     """
     height, width, channels = flow.image_shape
-    trained_on = ""
-    if config:
-        training = TrainingConfig.from_json(dict(config))
-        without = f" without the labels {', '.join(map(str, training.hold_out))}"
-        trained_on = f" Trained on {training.dataset}{without if training.hold_out else ''}."
     lines = [
         "# Model card",
         "",
         f"A {type(flow).__name__}: a distribution of images of {height}x{width}x{channels} numbers, integers "
-        f"from 0 to {flow.levels - 1}; {flow.count_params():,} parameters.{trained_on}",
+        f"from 0 to {flow.levels - 1}; {flow.count_params():,} parameters.",
         *(["", about] if about else []),
-        *_scores(metrics),
+        *_score_table(scores or {}),
         "",
         "## Signatures",
         "",
@@ -92,16 +74,6 @@ def _spec(spec: tf.TensorSpec) -> str:
     return f"{spec.name} {spec.dtype.name} [{sizes}]"
 
 
-def _scores(metrics: Mapping[str, Any] | None) -> list[str]:
-    """The table of a run's scores, or of a transfer's."""
-    metrics = metrics or {}
-    rows = [
-        f"| {title} | {metrics[part]['bits_per_dim']:.4f} |"
-        for part, title in PARTS.items()
-        if metrics.get(part)
-    ]
-    if "unseen_images" in metrics:
-        bits = metrics["bits_per_dim"]["latent_chosen"]
-        title = f"{metrics['unseen_images']:,} other images of label {metrics['label']}"
-        rows.append(f"| {title} | {bits:.4f} |")
+def _score_table(scores: Mapping[str, float]) -> list[str]:
+    rows = [f"| {title} | {bits:.4f} |" for title, bits in scores.items()]
     return ["", "| images | bits per dimension |", "|---|---|", *rows] if rows else []

@@ -9,12 +9,10 @@ import tensorflow as tf
 from tensorflow_probability import distributions as tfd
 
 from tfp_realnvp.flows import ImageFlow, pixels
+from tfp_realnvp.serving.limits import LARGEST_TEMPERATURE, LOWEST, MAX_IMAGES
 
-__all__ = ["LARGEST_TEMPERATURE", "LOWEST", "MAX_IMAGES", "Signature", "make_signatures"]
+__all__ = ["Signature", "make_signatures"]
 
-MAX_IMAGES = 1024  # that a request may ask for
-LARGEST_TEMPERATURE = 10.0
-LOWEST = -1e30  # log-probability of an image that the model holds for impossible
 PNG_CHANNELS = (1, 2, 3, 4)
 
 
@@ -22,10 +20,10 @@ class Signature(NamedTuple):
     """A function of a SavedModel.
 
     Attributes:
-      function: from tensors to a dictionary of tensors.
-      inputs: what it takes, in the order of the function's arguments.
-      outputs: type, shape and unit of what it gives, by name.
-      about: what it does, in a line.
+      function: takes tensors, returns a dictionary of tensors.
+      inputs: name, shape and type of each argument of the function, in order.
+      outputs: type, shape and unit of each output, by name.
+      about: what the function gives, in a few words.
     """
 
     function: Callable[..., dict[str, tf.Tensor]]
@@ -39,13 +37,13 @@ def make_signatures(
 ) -> dict[str, Signature]:
     """The signatures of a flow by name; the first one is a server's default.
 
-    They refuse what they cannot answer with an error that names the input, and give finite numbers only.
+    An input that they cannot answer raises an error that names it. All numbers that they give are finite.
 
     Args:
       flow: a flow.
-      base: another distribution of its latents, over [height, width, channels]: that of a few-shot
-        transfer. None means the flow's own, independent standard normals.
-      max_images: at most so many images are drawn at once.
+      base: another distribution of the flow's latents, over [height, width, channels], such as
+        `latent_gaussian(...).distribution`. None means the flow's own, independent standard normals.
+      max_images: largest number of images that a request may draw, at least 1.
 
     Returns:
       Signatures by name: log_prob, sample, sample_rows, encode, decode; classify for a flow with labels;
@@ -57,8 +55,10 @@ def make_signatures(
     if max_images < 1:
         raise ValueError(f"`max_images` must be at least 1, received {max_images}.")
     if base is not None and flow.labels:
-        raise ValueError("`base` goes with a flow without labels alone.")
-    answers = _Answers(flow, base, max_images)
+        raise ValueError(
+            f"`base` must be None for a flow with labels, received {base}: take a flow without labels."
+        )
+    functions = _SignatureFunctions(flow, base, max_images)
     images = tf.TensorSpec([None, *flow.image_shape], tf.uint8, name="images")
     latents = tf.TensorSpec([None, *flow.image_shape], tf.float32, name="latents")
     labels = [tf.TensorSpec([None], tf.int32, name="labels")] if flow.labels else []
@@ -70,55 +70,55 @@ def make_signatures(
     shape = f"[n, {', '.join(map(str, flow.image_shape))}]"
     drawn = {"images": f"uint8 {shape}"}
     what = "images of these labels" if labels else "images"
-    found = {
+    signatures = {
         "log_prob": Signature(
-            answers.log_prob,
+            functions.log_prob,
             [images, *labels],
             {"log_prob": "float32 [n], nats", "bits_per_dim": "float32 [n]"},
             "scores of images",
         ),
         "sample": Signature(
-            answers.sample_labels if labels else answers.sample,
+            functions.sample_labels if labels else functions.sample,
             [*(labels or [number]), seed, temperature],
             drawn,
             f"new {what}, from one seed",
         ),
         "sample_rows": Signature(
-            answers.sample_rows,
+            functions.sample_rows,
             [seeds, temperatures, *labels],
             drawn,
             f"new {what}, each from a seed of its own; requests may be batched",
         ),
         "encode": Signature(
-            answers.encode,
+            functions.encode,
             [images, *labels],
             {"latents": f"float32 {shape}"},
             "the latents of images",
         ),
-        "decode": Signature(answers.decode, [latents, *labels], drawn, "the images of latents"),
+        "decode": Signature(functions.decode, [latents, *labels], drawn, "the images of latents"),
     }
     if flow.labels:
-        found["classify"] = Signature(
-            answers.classify, [images], {"labels": "int32 [n]"}, "the likeliest labels of images"
+        signatures["classify"] = Signature(
+            functions.classify, [images], {"labels": "int32 [n]"}, "the likeliest labels of images"
         )
-    found = {name: _checked(signature) for name, signature in found.items()}
+    signatures = {name: _checked(signature) for name, signature in signatures.items()}
     if flow.image_shape[-1] in PNG_CHANNELS:
         for name in ("sample", "sample_rows", "decode"):
-            found[f"{name}_png"] = _as_png(found[name], flow.levels)
-    for name in {"sample", "sample_png"} & found.keys():
-        found[name] = _with_temperature(found[name])
-    return found
+            signatures[f"{name}_png"] = _as_png(signatures[name], flow.levels)
+    for name in {"sample", "sample_png"} & signatures.keys():
+        signatures[name] = _with_temperature(signatures[name])
+    return signatures
 
 
-class _Answers:
-    """The functions of the signatures. Arguments are called as inputs are."""
+class _SignatureFunctions:
+    """The functions of the signatures. Their arguments have the names of the inputs."""
 
     def __init__(self, flow: ImageFlow, base: tfd.Distribution | None, max_images: int):
         self._flow, self._base, self._max_images = flow, base, max_images
 
     def log_prob(self, images, labels=None):
         values = self._log_prob(images, _check_rows(labels, images, "labels"))
-        # NaN is not above anything either
+        # NaN is above nothing, so it becomes LOWEST too
         values = tf.where(values > LOWEST, tf.minimum(values, -LOWEST), LOWEST)
         bits = pixels.bits_per_dim(values, self._flow.image_shape)
         return {"log_prob": values, "bits_per_dim": bits}
@@ -136,8 +136,8 @@ class _Answers:
     def classify(self, images):
         return {"labels": self._flow.classify(images)}
 
-    def sample(self, number, seed, temperature):
-        number = self._check_number(number, number, "num_samples")
+    def sample(self, num_samples, seed, temperature):
+        number = self._check_number(num_samples, num_samples, "num_samples")
         latents = self._draw(number, seed, _check_temperature(temperature))
         return {"images": self._flow.decode(latents)}
 
@@ -185,7 +185,7 @@ class _Answers:
 
 
 def _checked(signature: Signature) -> Signature:
-    """The signature with a function that looks at the shapes of what it is given."""
+    """The signature with a function that checks the shapes of its inputs."""
 
     def function(*inputs):
         return signature.function(*map(_check_shape, inputs, signature.inputs))
@@ -194,7 +194,7 @@ def _checked(signature: Signature) -> Signature:
 
 
 def _with_temperature(signature: Signature) -> Signature:
-    """The signature with a temperature of 1 where none is given: TensorFlow looks for such a default."""
+    """The signature with a default temperature of 1: TensorFlow reads it from the function's own default."""
 
     def function(number, seed, temperature=tf.constant(1.0)):  # noqa: B008
         return signature.function(number, seed, temperature)
@@ -203,6 +203,8 @@ def _with_temperature(signature: Signature) -> Signature:
 
 
 def _as_png(signature: Signature, levels: int) -> Signature:
+    """The signature with PNG files of 256 grey levels in place of images."""
+
     def function(*inputs):
         images = signature.function(*inputs)["images"]
         if levels < 256:
@@ -218,14 +220,14 @@ def _as_png(signature: Signature, levels: int) -> Signature:
 
 
 def _require(tensor, condition, message, received):
-    """The tensor, or `InvalidArgumentError` with the message and what was received."""
+    """The tensor; if the condition does not hold, `InvalidArgumentError` with the message and `received`."""
     check = tf.debugging.Assert(condition, [message, received], summarize=8)
     with tf.control_dependencies([check]):
         return tf.identity(tensor)
 
 
 def _check_shape(tensor, spec):
-    """The input, if it has the shape of its signature: TensorFlow's C++ loader does not look."""
+    """The input, if it has the shape of its signature, which TensorFlow's C++ loader does not check."""
     return tf.ensure_shape(tensor, spec.shape, name=f"shape_of_{spec.name}")
 
 
@@ -239,7 +241,7 @@ def _check_temperature(temperature):
 
 
 def _check_rows(tensor, others, name):
-    """The tensor, if there is one, with as many rows as the others."""
+    """The tensor, or None if there is none, if it has as many rows as the others."""
     if tensor is None:
         return None
     rows = tf.shape(tensor)[0]

@@ -1,4 +1,7 @@
-"""Warm-up records: requests that TF Serving answers to itself before it takes those of others."""
+"""Warm-up requests: what TF Serving answers at its start, before it takes the requests of others.
+
+TF Serving calls them warmup requests: https://www.tensorflow.org/tfx/serving/saved_model_warmup.
+"""
 
 from __future__ import annotations
 
@@ -10,47 +13,54 @@ import tensorflow as tf
 
 from tfp_realnvp.serving.signatures import Signature
 
-__all__ = ["FILE", "example_inputs", "write_warm_up"]
+__all__ = ["FILE", "example_inputs", "write_warm_up_requests"]
 
 FILE = "tf_serving_warmup_requests"  # in assets.extra
-MOST = 1000  # records that TF Serving reads
+MOST = 1000  # that TF Serving reads
 
 
-def write_warm_up(
+def write_warm_up_requests(
     signatures: Mapping[str, Signature], batch_sizes: Sequence[int], path: Path, *, label: int = 0
 ) -> None:
-    """Write a request to every signature that takes rows, for every batch size.
+    """Write one request for every batch size, to every signature all of whose inputs have a batch axis.
 
-    Those with other inputs are left out: a server with batching refuses them, and a request that is refused
-    keeps TF Serving from loading the model.
+    The other signatures get none: a server with batching refuses requests to them, and TF Serving does not
+    load a model that refuses one of its warm-up requests.
 
     Args:
-      signatures: of the SavedModel.
+      signatures: those of the SavedModel, by name.
       batch_sizes: each at least 1.
-      path: where the file goes.
-      label: that the requests name where labels are wanted.
+      path: the file to write.
+      label: that of every row, where a signature takes labels.
 
     Raises:
       ModuleNotFoundError: the extra `serving` is not installed.
-      ValueError: a batch size below 1, or more records than TF Serving reads.
+      ValueError: a batch size below 1, or more requests than TF Serving reads.
     """
-    in_rows = {
+    batched = {
         name: signature
         for name, signature in signatures.items()
         if all(spec.shape.rank and spec.shape[0] is None for spec in signature.inputs)
     }
     if min(batch_sizes) < 1:
-        raise ValueError(f"a batch size must be at least 1, received {min(batch_sizes)}.")
-    if len(batch_sizes) * len(in_rows) > MOST:
-        raise ValueError(f"TF Serving reads at most {MOST} records: name fewer batch sizes.")
+        raise ValueError(
+            f"`warm_up_requests` must be batch sizes of at least 1, received {min(batch_sizes)}."
+        )
+    count = len(batch_sizes) * len(batched)
+    if count > MOST:
+        raise ValueError(
+            f"`warm_up_requests` must be at most {MOST // len(batched)} batch sizes, received "
+            f"{len(batch_sizes)}: for {len(batched)} signatures they are {count} requests, of which TF "
+            f"Serving reads {MOST}."
+        )
     try:
         from tensorflow_serving.apis import prediction_log_pb2  # noqa: PLC0415  (an extra)
     except ModuleNotFoundError as error:
         raise ModuleNotFoundError(
-            "warm-up records need the extra `serving`: pip install -e '.[serving]'."
+            "`warm_up_requests` need the extra `serving`: pip install -e '.[serving]'."
         ) from error
     with tf.io.TFRecordWriter(str(path)) as writer:
-        for name, signature in in_rows.items():
+        for name, signature in batched.items():
             for size in dict.fromkeys(batch_sizes):
                 log = prediction_log_pb2.PredictionLog()
                 request = log.predict_log.request
@@ -63,7 +73,7 @@ def write_warm_up(
 def example_inputs(
     signature: Signature, size: int, *, label: int = 0
 ) -> Iterator[tuple[str, np.ndarray]]:
-    """Inputs that a signature answers with `size` rows."""
+    """Inputs of `size` rows that a signature answers, by name."""
     values = {"num_samples": size, "temperature": 1, "labels": label}
     for spec in signature.inputs:
         shape = [size if side is None else side for side in spec.shape]

@@ -11,10 +11,13 @@ __all__ = ["learning_curve"]
 
 
 def learning_curve(history: Mapping[str, Sequence[float]]) -> Figure:
-    """Bits per dimension against epochs, for training and validation images, the best one marked.
+    """Plot bits per dimension of training and validation images against epochs, and mark the best epoch.
 
     Args:
-      history: columns `epoch`, `bits_per_dim` and `val_bits_per_dim`.
+      history: columns `epoch`, `bits_per_dim` and `val_bits_per_dim`, one entry for each epoch.
+
+    Returns:
+      A matplotlib figure.
     """
     figure = Figure(figsize=(7, 4.5), layout="constrained")
     axes = figure.subplots()
@@ -25,7 +28,7 @@ def learning_curve(history: Mapping[str, Sequence[float]]) -> Figure:
         best = int(np.nanargmin(validation))
         label = f"best: {validation[best]:.3f} after epoch {epochs[best]:.0f}"
         axes.plot(epochs[best], validation[best], "o", color="black", label=label)
-        # the first epochs fall so far that nothing else would be seen
+        # The first epochs may lie above the axes: beside their steep fall the rest would look flat.
         known = np.concatenate([validation, np.asarray(history["bits_per_dim"])])
         known = known[np.isfinite(known)]
         low, high = known.min(), np.quantile(known, 0.9)

@@ -15,11 +15,11 @@ COLUMNS = 10  # images in a row of a grid
 
 
 def grid(images: np.ndarray, *, columns: int = COLUMNS, levels: int = 256) -> np.ndarray:
-    """Images side by side, in rows.
+    """Lay out images side by side, in rows.
 
     Args:
       images: uint8 [n, height, width, channels].
-      columns: images in a row.
+      columns: number of images in a row, at least 1.
       levels: number of grey levels of the images; the grid has 256.
 
     Returns:
@@ -44,22 +44,25 @@ def grid(images: np.ndarray, *, columns: int = COLUMNS, levels: int = 256) -> np
 
 
 def scale_for(images: np.ndarray) -> int:
-    """The scale at which a grid of ten columns of these images is some 1,100 pixels wide."""
+    """The `scale` of `write_png` at which a grid of ten columns of these images is about 1,100 pixels wide."""
     return max(1, 112 // images.shape[2])
 
 
 def to_256_levels(images: np.ndarray, levels: int) -> np.ndarray:
-    """Images of `levels` grey levels as pictures of 256, black and white staying black and white."""
+    """Stretch images of `levels` grey levels to 256 levels: black stays black, and white stays white."""
     images = np.asarray(images)
     return images if levels == 256 else np.round(images * (255 / (levels - 1))).astype(np.uint8)
 
 
 def comparison(rows: Mapping[str, np.ndarray], *, levels: int = 256) -> Figure:
-    """Rows of images under titles.
+    """Draw rows of images under their titles.
 
     Args:
-      rows: title to uint8 images [n, height, width, channels].
+      rows: uint8 images [n, height, width, channels] by title.
       levels: number of grey levels of the images.
+
+    Returns:
+      A matplotlib figure.
     """
     columns = max(map(len, rows.values()))
     grids = {title: grid(images, columns=columns, levels=levels) for title, images in rows.items()}

@@ -16,12 +16,21 @@ __all__ = ["morph_strip", "write_gif"]
 
 
 def morph_strip(images: np.ndarray, latents: np.ndarray, *, levels: int = 256) -> Figure:
-    """The way there of `morph` as a strip: images above, their latents below."""
-    way_there = slice(0, len(images) // 2 + 1)
+    """Draw the first half of a morph, from one image to the other, as a strip: images above, latents below.
+
+    Args:
+      images: uint8 [n, height, width, channels], there and back, as `flows.morph.morph` returns them.
+      latents: float [n, height, width, channels], those of the images.
+      levels: number of grey levels of the images.
+
+    Returns:
+      A matplotlib figure.
+    """
+    there = slice(0, len(images) // 2 + 1)
     return comparison(
         {
-            "images": to_256_levels(images[way_there], levels),
-            "their latents (grey: 0, black: -3, white: 3)": _latent_pictures(latents[way_there]),
+            "images": to_256_levels(images[there], levels),
+            "their latents (grey: 0, black: -3, white: 3)": _latent_pictures(latents[there]),
         }
     )
 
@@ -34,14 +43,17 @@ def write_gif(
     levels: int = 256,
     seconds: float = 6,
 ) -> None:
-    """The way there and back of `morph` as an animation that loops: each image beside its latent.
+    """Write a morph as an animation that loops, each image beside its latent.
 
     Args:
-      images: uint8 [n, height, width, channels].
-      latents: float [n, height, width, channels].
-      path: where; a file there is replaced.
+      images: uint8 [n, height, width, channels], there and back, as `flows.morph.morph` returns them.
+      latents: float [n, height, width, channels], those of the images.
+      path: the GIF file to write; an earlier one is replaced.
       levels: number of grey levels of the images.
-      seconds: length of one loop; the two ends are held for longer.
+      seconds: length of one loop; the two ends are shown for longer than the other images.
+
+    Raises:
+      OSError: nothing can be written there; no incomplete file is left behind.
     """
     pairs = zip(to_256_levels(images, levels), _latent_pictures(latents), strict=True)
     frames = [to_pillow(_draw(_side_by_side(*pair))) for pair in pairs]

@@ -14,12 +14,15 @@ __all__ = ["show", "to_pillow", "write_png"]
 
 
 def write_png(picture: np.ndarray | Figure, path: str | Path, *, scale: int = 1) -> None:
-    """Write a picture, whole or not at all.
+    """Write a picture as a PNG file.
 
     Args:
       picture: uint8 [height, width, channels], or a matplotlib figure.
-      path: where; a file there is replaced.
-      scale: every pixel of an array becomes a square of so many.
+      path: the file to write; an earlier one is replaced.
+      scale: each pixel of an array becomes a square with sides of this many pixels.
+
+    Raises:
+      OSError: nothing can be written there; no incomplete file is left behind.
     """
     with replacing(path) as temporary:
         if isinstance(picture, Figure):
@@ -29,13 +32,13 @@ def write_png(picture: np.ndarray | Figure, path: str | Path, *, scale: int = 1)
 
 
 def show(axes, picture: np.ndarray) -> None:
-    """Draw a picture of uint8 [height, width, channels] into axes of matplotlib, without scales."""
+    """Draw a picture, uint8 [height, width, channels], into axes of matplotlib, without ticks and frame."""
     axes.imshow(to_pillow(picture), cmap="gray", vmin=0, vmax=255, interpolation="nearest")
     axes.set_axis_off()
 
 
 def to_pillow(picture: np.ndarray, scale: int = 1) -> Image.Image:
-    """Grey for one channel, colours for three, the channels' mean for any other number."""
+    """A picture for Pillow: grey for one channel, colours for three, else the mean of all channels in grey."""
     channels = picture.shape[-1]
     if channels == 1:
         picture = picture[..., 0]

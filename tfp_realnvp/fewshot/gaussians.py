@@ -1,4 +1,4 @@
-"""Few-shot transfer: from ten pictures of something that a flow never saw to more of it."""
+"""Gaussians fitted to a few images, on their latents or their pixels, as distributions over images."""
 
 from __future__ import annotations
 
@@ -11,19 +11,12 @@ from tensorflow_probability import distributions as tfd
 
 from tfp_realnvp.compute.random_numbers import to_seed
 from tfp_realnvp.fewshot import multinormal
+from tfp_realnvp.fewshot.multinormal import FittedGaussian
+from tfp_realnvp.fewshot.route import LATENT_VARIANCE_FLOOR, Route
 from tfp_realnvp.flows import ImageFlow, pixels
 from tfp_realnvp.flows.checks import check_images
 
-__all__ = [
-    "LATENT_VARIANCE_FLOOR",
-    "fit_latent",
-    "fit_pixels",
-    "latent_gaussian",
-    "sample_images",
-]
-
-# Latents of training images have variance 1; a hundredth of that is below what any direction shows.
-LATENT_VARIANCE_FLOOR = 0.01
+__all__ = ["fit_latent", "fit_pixels", "fit_route", "latent_gaussian", "sample_images"]
 
 
 def latent_gaussian(
@@ -31,44 +24,48 @@ def latent_gaussian(
     shots: np.ndarray,
     *,
     seed: int = 0,
-    variance_floor: float = LATENT_VARIANCE_FLOOR,
+    variance_floor: float | None = None,
     **options,
-) -> multinormal.Fit:
+) -> FittedGaussian:
     """Encode the shots, and fit a Gaussian to their latents.
 
     Args:
       flow: a trained flow.
       shots: uint8 [n, height, width, channels], n at least 2, not all equal.
       seed: of the shots' dequantization noise.
-      variance_floor: smallest variance in latent space.
-      **options: `covariance`, `intrinsic_dimension`, `temperature` of `multinormal.fit`.
+      variance_floor: smallest variance in latent space, above 0; None means 0.01.
+      **options: `covariance`, `intrinsic_dimension` and `temperature` of `multinormal.fit`.
 
     Returns:
-      multinormal.Fit whose distribution is over latents [height, width, channels].
+      A `FittedGaussian` whose distribution is over latents [height, width, channels].
 
     Raises:
       TypeError, ValueError: shots that do not fit the flow, and options as in `multinormal.fit`.
     """
     _check(shots)
     latents = flow.encode(shots, seed=seed).numpy().reshape(len(shots), -1)
-    gaussian = multinormal.fit(latents, variance_floor=variance_floor, **options)
+    floor = LATENT_VARIANCE_FLOOR if variance_floor is None else variance_floor
+    gaussian = multinormal.fit(latents, variance_floor=floor, **options)
     return _through(gaussian, tfb.Reshape(flow.image_shape), "latent_gaussian")
 
 
-def fit_latent(flow: ImageFlow, shots: np.ndarray, **options) -> multinormal.Fit:
-    """The distribution of images that `latent_gaussian` leads to.
+def fit_latent(flow: ImageFlow, shots: np.ndarray, **options) -> FittedGaussian:
+    """Fit a Gaussian to the latents of the shots, and decode it: a distribution over images.
 
     Args:
       flow: a trained flow.
-      shots: as in `latent_gaussian`.
-      **options: likewise.
+      shots: uint8 [n, height, width, channels], n at least 2, not all equal.
+      **options: as in `latent_gaussian`.
 
     Returns:
-      multinormal.Fit whose distribution is over images scaled to the unit cube, as `flow.distribution`
+      A `FittedGaussian` whose distribution is over images scaled to the unit cube, as `flow.distribution`
       is: the latent Gaussian through the flow's bijector.
 
     Raises:
       TypeError, ValueError: as `latent_gaussian`.
+
+    Example:
+      `nines = fit_latent(flow, ten_nines, covariance="full", intrinsic_dimension=9, temperature=0.7)`
     """
     return _through(latent_gaussian(flow, shots, **options), flow.bijector, "few_shot")
 
@@ -80,19 +77,19 @@ def fit_pixels(
     seed: int = 0,
     variance_floor: float | None = None,
     **options,
-) -> multinormal.Fit:
-    """The baseline: the same Gaussian, fitted to the shots' dequantized pixels.
+) -> FittedGaussian:
+    """The baseline: fit the same Gaussian to the dequantized pixels of the shots.
 
     Args:
       shots: uint8 [n, height, width, channels], n at least 2, not all equal.
       levels: number of grey levels.
       seed: of the shots' dequantization noise.
-      variance_floor: smallest variance in the unit cube; by default that of the dequantization noise
-        itself, `1 / (12 levels**2)`.
-      **options: `covariance`, `intrinsic_dimension`, `temperature` of `multinormal.fit`.
+      variance_floor: smallest variance in the unit cube, above 0; None means that of the dequantization
+        noise, `1 / (12 levels**2)`.
+      **options: `covariance`, `intrinsic_dimension` and `temperature` of `multinormal.fit`.
 
     Returns:
-      multinormal.Fit whose distribution is over images scaled to the unit cube.
+      A `FittedGaussian` whose distribution is over images scaled to the unit cube.
 
     Raises:
       TypeError, ValueError: as `fit_latent`.
@@ -106,6 +103,26 @@ def fit_pixels(
     return _through(gaussian, tfb.Reshape(shots.shape[1:]), "pixel_gaussian")
 
 
+def fit_route(flow: ImageFlow, shots: np.ndarray, route: Route, *, seed: int = 0) -> FittedGaussian:
+    """Follow a route from shots to a distribution over images.
+
+    Args:
+      flow: a trained flow.
+      shots: uint8 [n, height, width, channels], n at least 2, not all equal.
+      route: where and how the Gaussian is fitted.
+      seed: of the shots' dequantization noise.
+
+    Returns:
+      As `fit_latent` or `fit_pixels`.
+
+    Raises:
+      TypeError, ValueError: as `fit_latent`.
+    """
+    if route.space == "latents":
+        return fit_latent(flow, shots, seed=seed, **route.options)
+    return fit_pixels(shots, levels=flow.levels, seed=seed, **route.options)
+
+
 def sample_images(
     distribution: tfd.Distribution, n: int, *, levels: int = 256, seed: int | None = None
 ) -> tf.Tensor:
@@ -113,7 +130,7 @@ def sample_images(
 
     Args:
       distribution: of `fit_latent`, `fit_pixels` or a flow.
-      n: how many, at least 1.
+      n: number of images, at least 1.
       levels: number of grey levels.
       seed: int, or int32 [2]; the same seed gives the same images. None draws one.
 
@@ -129,13 +146,15 @@ def sample_images(
     return pixels.quantize(points, levels=levels)
 
 
-def _check(shots: np.ndarray):
+def _check(shots: np.ndarray) -> None:
     if len(shots) < 2:
-        raise ValueError(f"at least 2 shots are needed to fit a Gaussian, received {len(shots)}.")
+        raise ValueError(f"`shots` must be at least 2 images, received {len(shots)}.")
     if np.all(np.equal(shots, shots[0])):
-        raise ValueError("the shots are all equal: there is no spread to fit a Gaussian to.")
+        raise ValueError(
+            "`shots` are all equal: there is no spread to fit a Gaussian to. Choose different images."
+        )
 
 
-def _through(gaussian: multinormal.Fit, bijector: tfb.Bijector, name: str) -> multinormal.Fit:
+def _through(gaussian: FittedGaussian, bijector: tfb.Bijector, name: str) -> FittedGaussian:
     distribution = tfd.TransformedDistribution(gaussian.distribution, bijector, name=name)
     return dataclasses.replace(gaussian, distribution=distribution)

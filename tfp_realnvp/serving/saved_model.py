@@ -16,13 +16,14 @@ from tensorflow_probability import distributions as tfd
 
 from tfp_realnvp.files import write_json
 from tfp_realnvp.flows import ImageFlow
+from tfp_realnvp.serving.limits import MAX_IMAGES
 from tfp_realnvp.serving.model_card import model_card
-from tfp_realnvp.serving.signatures import MAX_IMAGES, Signature, make_signatures
-from tfp_realnvp.serving.warm_up_requests import FILE, example_inputs, write_warm_up
+from tfp_realnvp.serving.signatures import Signature, make_signatures
+from tfp_realnvp.serving.warm_up_requests import FILE, example_inputs, write_warm_up_requests
 
 __all__ = ["export", "export_versions"]
 
-ASSETS = "assets.extra"  # what TF Serving leaves alone, or reads warm-up records from
+ASSETS = "assets.extra"  # TF Serving reads its warmup requests there, and leaves other files alone
 TAKEN = (errno.EEXIST, errno.ENOTEMPTY)
 
 
@@ -32,38 +33,42 @@ def export(
     *,
     base: tfd.Distribution | None = None,
     max_images: int = MAX_IMAGES,
-    warm_up: Sequence[int] = (),
-    config: Mapping[str, Any] | None = None,
-    metrics: Mapping[str, Any] | None = None,
+    warm_up_requests: Sequence[int] = (),
     about: str = "",
+    scores: Mapping[str, float] | None = None,
+    documents: Mapping[str, Any] | None = None,
 ) -> Path:
     """Write the next version of a SavedModel.
 
-    Its signatures are those of `signatures.make_signatures`: `log_prob` (the default), `sample`,
-    `sample_rows`, `encode`, `decode`, and others as PNG files. In `assets.extra` travel model_card.md, what is
-    known of the run, and TF Serving's warm-up records.
+    Its signatures are those of `make_signatures`: `log_prob` (the default), `sample`, `sample_rows`, `encode`,
+    `decode`, and some of them with PNG files. Its folder assets.extra holds the model card, the `documents`,
+    and the warm-up requests of TF Serving.
 
-    The version is written beside the others under a name that is none, loaded, compared with the flow, and
-    then renamed: a server that watches the folder never sees half of it, whatever breaks, and two exports at
-    once get two versions.
+    The version is written under a temporary name, loaded again, compared with the flow, and then renamed. A
+    server that watches the folder never sees an incomplete version, whatever fails, and two exports at the same
+    time get two versions.
 
     Args:
       flow: a trained flow.
-      folder: the SavedModel's base folder; versions are its subfolders 1, 2, 3 ...
-      base: another distribution of its latents, see `make_signatures`.
-      max_images: at most so many images are drawn at once.
-      warm_up: batch sizes of warm-up records; they need the extra `serving`.
-      config: config.json of the run that trained the flow, for the model card.
-      metrics: metrics.json of that run, or of a transfer, likewise.
-      about: a paragraph for the model card.
+      folder: the SavedModel's base folder; its versions are the subfolders 1, 2, 3 ...
+      base: another distribution of the flow's latents, see `make_signatures`.
+      max_images: largest number of images of a request, at least 1.
+      warm_up_requests: batch sizes, each at least 1, of requests that TF Serving answers at its start. They
+        need the extra `serving`.
+      about: what the model was made from, in Markdown, for the model card.
+      scores: bits per dimension by what was scored, for the model card.
+      documents: JSON content by name, written to assets.extra/NAME.json.
 
     Returns:
       The folder of the new version.
 
     Raises:
-      OSError: nothing can be written there; no half version is left behind.
-      RuntimeError: what was written does not answer as the flow does.
-      ModuleNotFoundError, ValueError: as `make_signatures` and `write_warm_up`.
+      OSError: nothing can be written there; no incomplete version is left behind.
+      RuntimeError: the SavedModel answers otherwise than the flow.
+      ModuleNotFoundError, ValueError: as `make_signatures` and `write_warm_up_requests`.
+
+    Example:
+      `export(flow, "saved_models/digits", scores={"test images": 1.09})`
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -71,18 +76,15 @@ def export(
     temporary = Path(tempfile.mkdtemp(prefix=".export.", dir=folder))
     try:
         model = temporary / "model"
-        assets = model / ASSETS  # first: what is wrong with arguments shows before the long work
+        assets = model / ASSETS  # written first, so that bad arguments show before the long work
         assets.mkdir(parents=True)
-        card = model_card(
-            flow, signatures, max_images=max_images, config=config, metrics=metrics, about=about
-        )
+        card = model_card(flow, signatures, max_images=max_images, about=about, scores=scores)
         (assets / "model_card.md").write_text(card)
-        for name, content in (("config", config), ("metrics", metrics)):
-            if content is not None:
-                write_json(content, assets / f"{name}.json")
+        for name, content in (documents or {}).items():
+            write_json(content, assets / f"{name}.json")
         label = min(flow.labels, default=0)
-        if warm_up:
-            write_warm_up(signatures, warm_up, assets / FILE, label=label)
+        if warm_up_requests:
+            write_warm_up_requests(signatures, warm_up_requests, assets / FILE, label=label)
         _write(signatures, model)
         _compare(signatures, model, label=label)
         return _publish(model, folder)
@@ -91,7 +93,7 @@ def export(
 
 
 def export_versions(folder: str | Path) -> list[int]:
-    """The versions in a SavedModel's base folder."""
+    """The versions in a SavedModel's base folder, in ascending order; none if there is no such folder."""
     folder = Path(folder)
     names = [path.name for path in folder.iterdir()] if folder.is_dir() else []
     return sorted(int(name) for name in names if name.isdecimal())
@@ -105,7 +107,7 @@ def _write(signatures: Mapping[str, Signature], folder: Path) -> None:
 
 
 def _compare(signatures: Mapping[str, Signature], folder: Path, *, label: int) -> None:
-    """Ask what was written what the flow is asked."""
+    """Compare the SavedModel's answers with the flow's."""
     loaded = tf.saved_model.load(str(folder)).signatures
     for name, signature in signatures.items():
         inputs = dict(example_inputs(signature, 2, label=label))
@@ -120,17 +122,17 @@ def _compare(signatures: Mapping[str, Signature], folder: Path, *, label: int) -
 
 
 def _alike(received: np.ndarray, expected: np.ndarray) -> bool:
-    """The same, but for rounding."""
+    """Whether the two are equal but for rounding."""
     if received.shape != expected.shape:
         return False
-    if received.dtype == object:  # files; their images are compared where they come without files
+    if received.dtype == object:  # PNG files; a signature without _png compares their images
         return all(map(bool, received.ravel()))
     distance = np.abs(received.astype(np.float64) - expected)
     return float(np.mean(distance > 1e-3 * np.maximum(1, np.abs(expected)))) < 1e-3
 
 
 def _publish(model: Path, folder: Path) -> Path:
-    """Rename to the next version that nobody else has taken meanwhile."""
+    """Rename the model to the next free version; another export may take a number at the same time."""
     number = max(export_versions(folder), default=0)
     while True:
         number += 1

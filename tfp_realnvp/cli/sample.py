@@ -1,0 +1,34 @@
+"""The command `sample`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tfp_realnvp.cli.options import Json, Run, Seed, integers
+from tfp_realnvp.cli.output import load_commands, show
+
+__all__ = ["sample"]
+
+
+def sample(
+    run: Run,
+    num: Annotated[int, typer.Option(help="Number of images.")] = 40,
+    labels: Annotated[
+        str | None, typer.Option(help="Of a class-conditional flow, in turn: 9, 0-8 or 0,2,4-6.")
+    ] = None,
+    temperature: Annotated[
+        float, typer.Option(help="Below 1: more typical images, less varied.")
+    ] = 1.0,
+    seed: Seed = 0,
+    output: Annotated[Path | None, typer.Option(help="A PNG; default: RUN/drawn.png.")] = None,
+    as_json: Json = False,
+):
+    """Draw new images, as a grid in a PNG."""
+    chosen = integers(labels)
+    result = load_commands().sample(
+        run, num=num, labels=chosen, temperature=temperature, seed=seed, output=output
+    )
+    show(result, as_json, f"{num} images are in {result['output']}")

@@ -1,0 +1,86 @@
+"""The command `transfer`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tfp_realnvp.cli.options import Json, Run, Seed
+from tfp_realnvp.cli.output import load_commands, show, transfer_lines
+from tfp_realnvp.fewshot.route import (
+    FOR_PICTURES,
+    INTRINSIC_DIMENSION,
+    LATENT_VARIANCE_FLOOR,
+    Covariance,
+    Route,
+)
+
+__all__ = ["transfer"]
+
+
+def transfer(
+    run: Run,
+    label: Annotated[int, typer.Option(help="Of the shots, one that was held out.")] = 9,
+    shots: Annotated[int, typer.Option(help="Number of examples, at least 2.")] = 10,
+    shots_dir: Annotated[
+        Path | None, typer.Option(help="A folder of PNG files to take as shots instead.")
+    ] = None,
+    covariance: Annotated[
+        Covariance,
+        typer.Option(help="Of the Gaussian in latent space; diagonal is the original's."),
+    ] = FOR_PICTURES.covariance,
+    intrinsic_dimension: Annotated[
+        int | None,
+        typer.Option(
+            help="With full: directions with a covariance of their own; default: "
+            f"{INTRINSIC_DIMENSION}, or one less than shots."
+        ),
+    ] = FOR_PICTURES.intrinsic_dimension,
+    temperature: Annotated[
+        float, typer.Option(help="Scale of the Gaussian's spread.")
+    ] = FOR_PICTURES.temperature,
+    variance_floor: Annotated[
+        float, typer.Option(help="Smallest variance of a direction in latent space.")
+    ] = LATENT_VARIANCE_FLOOR,
+    num: Annotated[int, typer.Option(help="Images in samples.png.")] = 40,
+    seed: Seed = 0,
+    output_dir: Annotated[
+        Path | None,
+        typer.Option(help="For the results; default: RUN/transfer_LABEL, or RUN/transfer."),
+    ] = None,
+    export_to: Annotated[
+        Path | None,
+        typer.Option("--export", help="Export a SavedModel, too: saved_models/NAME."),
+    ] = None,
+    as_json: Json = False,
+):
+    """Draw more of something never seen from a few examples.
+
+    Maps the shots to latents, fits a Gaussian there, samples, and maps back. Writes comparison.png (beside
+    the same Gaussian fitted to pixels), samples.png and metrics.json.
+
+    Example: tfp-realnvp transfer saved_models/mnist_0_8 --shots-dir my_letters
+    """
+    route = Route(
+        covariance=covariance,
+        intrinsic_dimension=intrinsic_dimension,
+        temperature=temperature,
+        variance_floor=variance_floor,
+    )
+    result = load_commands().transfer(
+        run,
+        route,
+        label=label,
+        shots=shots,
+        shots_dir=shots_dir,
+        num=num,
+        seed=seed,
+        output_dir=output_dir,
+        export_to=export_to,
+    )
+    lines = [*transfer_lines(result), f"pictures are in {result['output_dir']}"]
+    if export_to is not None:
+        lines.append(f"the SavedModel is in {result['saved_model']}")
+    show(result, as_json, *lines)

@@ -1,0 +1,13 @@
+from .experiment import Comparison as Comparison
+from .experiment import compare as compare
+from .gaussians import fit_latent as fit_latent
+from .gaussians import fit_pixels as fit_pixels
+from .gaussians import fit_route as fit_route
+from .gaussians import latent_gaussian as latent_gaussian
+from .gaussians import sample_images as sample_images
+from .multinormal import FittedGaussian as FittedGaussian
+from .route import BASELINE as BASELINE
+from .route import CHOSEN as CHOSEN
+from .route import FOR_PICTURES as FOR_PICTURES
+from .route import Route as Route
+from .route import routes_to_compare as routes_to_compare

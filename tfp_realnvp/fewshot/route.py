@@ -1,0 +1,135 @@
+"""Routes: the ways from a few images to a distribution over images. This module does without TensorFlow."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any, Literal, get_args
+
+__all__ = [
+    "BASELINE",
+    "CHOSEN",
+    "COVARIANCES",
+    "FOR_PICTURES",
+    "INTRINSIC_DIMENSION",
+    "LATENT_VARIANCE_FLOOR",
+    "SPACES",
+    "Covariance",
+    "Route",
+    "Space",
+    "routes_to_compare",
+]
+
+CHOSEN = "latent_chosen"  # name of the route that the user wants, among those it is compared with
+
+Covariance = Literal["diagonal", "spherical", "full"]
+COVARIANCES = get_args(Covariance)
+Space = Literal["latents", "pixels"]
+SPACES = get_args(Space)
+
+# Latents of training images have variance 1. Every direction of the shots' latents varies by more than this.
+LATENT_VARIANCE_FLOOR = 0.01
+INTRINSIC_DIMENSION = 9  # of a low-rank covariance, if there are enough shots for it
+
+
+@dataclasses.dataclass(frozen=True)
+class Route:
+    """A way from shots to a distribution over images: a Gaussian, fitted to their latents or their pixels.
+
+    `gaussians.fit_route` follows it; `multinormal.fit` explains the covariances.
+
+    Attributes:
+      space: where the Gaussian is fitted, one of `SPACES`.
+      covariance: one of `COVARIANCES`.
+      intrinsic_dimension: number of directions with a covariance of their own, with "full" alone. None means
+        as many as the shots allow.
+      temperature: scale of the Gaussian's standard deviations, above 0.
+      variance_floor: smallest variance of a direction, above 0. None means `LATENT_VARIANCE_FLOOR` for
+        latents, and the variance of the dequantization noise for pixels.
+
+    Example:
+      >>> Route(intrinsic_dimension=9, temperature=0.7).title
+      'a Gaussian on latents, low rank (9), temperature 0.7'
+    """
+
+    space: Space = "latents"
+    covariance: Covariance = "full"
+    intrinsic_dimension: int | None = None
+    temperature: float = 1.0
+    variance_floor: float | None = None
+
+    def __post_init__(self):
+        for name, known in (("space", SPACES), ("covariance", COVARIANCES)):
+            value = getattr(self, name)
+            if value not in known:
+                raise ValueError(f"`{name}` must be one of {', '.join(known)}, received {value!r}.")
+
+    @property
+    def title(self) -> str:
+        """The route in words, for tables and pictures."""
+        rank = self.intrinsic_dimension
+        covariance = self.covariance if rank is None else f"low rank ({rank})"
+        heat = "" if self.temperature == 1 else f", temperature {self.temperature:g}"
+        baseline = " (the baseline)" if self == BASELINE else ""
+        return f"a Gaussian on {self.space}, {covariance}{heat}{baseline}"
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """The arguments of `multinormal.fit`."""
+        return {
+            "covariance": self.covariance,
+            "intrinsic_dimension": self.intrinsic_dimension,
+            "temperature": self.temperature,
+            "variance_floor": self.variance_floor,
+        }
+
+    def for_shots(self, shots: int, dimensions: int) -> Route:
+        """The same route with a number in place of an `intrinsic_dimension` of None.
+
+        Args:
+          shots: number of shots, at least 2.
+          dimensions: numbers in an image.
+
+        Returns:
+          A route. A full covariance has the intrinsic dimension 9, or what so few shots allow.
+        """
+        if self.covariance != "full" or self.intrinsic_dimension is not None:
+            return self
+        rank = min(INTRINSIC_DIMENSION, shots - 1, dimensions)
+        return dataclasses.replace(self, intrinsic_dimension=rank)
+
+
+BASELINE = Route(space="pixels", covariance="diagonal")
+FOR_PICTURES = Route(temperature=0.7)  # draws the best pictures from ten shots
+
+
+def routes_to_compare(chosen: Route, shots: int, dimensions: int) -> dict[str, Route]:
+    """The routes of an experiment: each kind of Gaussian, on latents and on pixels.
+
+    To compare another kind, add it to the table in this function.
+
+    Args:
+      chosen: what the user wants, on latents; the comparison includes the same on pixels.
+      shots: number of shots, at least 2.
+      dimensions: numbers in an image.
+
+    Returns:
+      Routes by their names in metrics.json. `variance_floor` is that of the chosen route for latents, and
+      the default for pixels.
+
+    Example:
+      >>> list(routes_to_compare(FOR_PICTURES, shots=10, dimensions=784))
+      ['latent_diagonal', 'latent_low_rank', 'latent_chosen',
+       'pixels_diagonal', 'pixels_low_rank', 'pixels_chosen']
+    """
+    kinds = {"diagonal": Route(covariance="diagonal"), "low_rank": Route(), "chosen": chosen}
+    spaces: dict[str, tuple[Space, float | None]] = {
+        "latent": ("latents", chosen.variance_floor),
+        "pixels": ("pixels", None),
+    }
+    return {
+        f"{prefix}_{name}": dataclasses.replace(kind, space=space, variance_floor=floor).for_shots(
+            shots, dimensions
+        )
+        for prefix, (space, floor) in spaces.items()
+        for name, kind in kinds.items()
+    }
