@@ -8,7 +8,7 @@ from conftest import FLOWS, perturb, random_images
 from scipy.special import logsumexp
 
 from tfp_realnvp.evaluation import accuracy
-from tfp_realnvp.serving.export import export
+from tfp_realnvp.serving import export
 
 LABELS = (3, 5, 8)
 IMAGES = random_images(6, (4, 4, 1))

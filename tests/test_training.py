@@ -45,7 +45,7 @@ def test_steps_of_an_epoch(flow, batch_size, steps, a_call, monkeypatch, tmp_pat
     """Of 1,168 images: one pass over them, to the nearest ten steps if so many are one call."""
     calls = []
 
-    def fit(self, batches, *, steps_per_epoch, **options):
+    def fit(self, batches, targets, *, steps_per_epoch, **options):
         calls.append((steps_per_epoch, self.steps_per_execution))
         raise FloatingPointError
 

@@ -77,19 +77,22 @@ class Reorder(tfb.Bijector):
 
 
 def _shuffle(vectors, order):
-    """Gather rows of the transposed vectors: `tf.gather` is fast for whole rows.
+    """The numbers of vectors [n, size] in this order.
 
-    Its own gradient sums up repeated indices. A permutation has none: the gradient is another permutation.
+    The gradient of `tf.gather` sums up repeated indices. A permutation has none: its gradient is the inverse
+    permutation.
     """
 
     @tf.custom_gradient
     def shuffle(vectors):
-        def gradient(upstream):
-            return _shuffle(upstream, np.argsort(order))
-
-        return tf.transpose(tf.gather(tf.transpose(vectors), order)), gradient
+        return _gather(vectors, order), lambda upstream: _gather(upstream, np.argsort(order))
 
     return shuffle(vectors)
+
+
+def _gather(vectors, order):
+    """`tf.gather` is fast for whole rows, so it gets the transposed vectors."""
+    return tf.transpose(tf.gather(tf.transpose(vectors), order))
 
 
 def _reordered(values, event_ndims, order, new_shape):

@@ -12,8 +12,13 @@ import time
 
 import typer
 
+from tfp_realnvp.cli.demo import demo
+from tfp_realnvp.cli.export import export
+from tfp_realnvp.cli.morph import morph
+from tfp_realnvp.cli.sample import sample
+from tfp_realnvp.cli.score import score
 from tfp_realnvp.cli.train import train
-from tfp_realnvp.cli.use import demo, export, morph, sample, score, transfer
+from tfp_realnvp.cli.transfer import transfer
 
 __all__ = ["main"]
 

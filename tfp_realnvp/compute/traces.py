@@ -34,5 +34,5 @@ class Traces:
         if not same:
             self._variables, self._functions = list(variables), {}
         if name not in self._functions:
-            self._functions[name] = tf.function(function, reduce_retracing=True)
+            self._functions[name] = tf.function(function, reduce_retracing=True, autograph=False)
         return self._functions[name]

@@ -23,8 +23,8 @@ class MultiscaleRealNVP(FlowWithOptions):
 
     `scale = unsqueeze o [couplings o (next scale on half of the channels)] o squeeze`
 
-    So latents have the image shape, as in any other flow. It takes at least two couplings in a scale to transform
-    every pixel.
+    So latents have the image shape, as in any other flow. At least two couplings in a scale are needed to
+    transform every pixel.
 
     Args:
       image_shape: (height, width, channels); height and width must be multiples of `2**scales`.
