@@ -1,9 +1,9 @@
 # make demo    the whole story on embedded data, in .venv
-# make test    all tests; with MNIST_DIR=FOLDER those that need the four files of MNIST, too
+# make test    all tests; MNIST_DIR=FOLDER adds those that need the four files of MNIST
 # make quick   the tests that take seconds
 # make lint    ruff, mypy, and import-linter: imports go one way
-# make bench   our speed beside that of other libraries, 15 to 30 minutes on an idle machine; with
-#              MNIST_DIR=FOLDER on MNIST, and the time to a given score, too
+# make bench   our speed beside that of other libraries, 15 to 30 minutes on an idle machine;
+#              MNIST_DIR=FOLDER measures on MNIST, and the time to a given score, too
 
 PYTHON ?= python3
 VENV ?= .venv
