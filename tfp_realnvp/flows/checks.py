@@ -112,25 +112,28 @@ def check_latents(latents, image_shape: tuple[int, int, int]) -> tf.Tensor:
     return latents
 
 
-def check_sample_shape(n) -> tf.Tensor:
-    """How many images are drawn, as an int32 tensor [axes]: [n] for a number, or the shape that was asked for.
+def check_sample_shape(n) -> tuple[int, ...] | tf.Tensor:
+    """The shape of a sample: (n,) for a number, or the shape that was asked for.
+
+    Returns:
+      A tuple, or an int32 tensor [axes] if the numbers are only known when a `tf.function` runs.
 
     Raises:
       ValueError: not integers, or one below 1 (`tf.errors.InvalidArgumentError` if that shows when a
         `tf.function` runs).
     """
-    shape = tf.convert_to_tensor(n)
-    if not shape.dtype.is_integer or shape.shape.rank not in (0, 1):
-        raise ValueError(f"`n` must be an integer or a shape of integers, received {n!r}.")
-    shape = tf.reshape(tf.cast(shape, tf.int32), [-1])
-    known = tf.get_static_value(shape)
+    known = tf.get_static_value(n) if tf.is_tensor(n) else n
     if known is None:
+        shape = tf.reshape(tf.cast(n, tf.int32), [-1])
         check = tf.debugging.assert_positive(shape, "`n` must be at least 1.")
         with tf.control_dependencies([check]):
             return tf.identity(shape)
-    if np.any(known < 1):
-        raise ValueError(f"`n` must be at least 1, received {n}.")
-    return shape
+    shape = np.asarray(known)
+    if not np.issubdtype(shape.dtype, np.integer) or shape.ndim > 1:
+        raise ValueError(f"`n` must be an integer or a shape of integers, received {n!r}.")
+    if np.any(shape < 1):
+        raise ValueError(f"`n` must be at least 1, received {known}.")
+    return tuple(int(size) for size in shape.reshape(-1))
 
 
 def check_temperature(temperature) -> tf.Tensor:
@@ -140,15 +143,15 @@ def check_temperature(temperature) -> tf.Tensor:
       ValueError: not a number above 0 (`tf.errors.InvalidArgumentError` if that shows when a `tf.function`
         runs).
     """
-    tensor = tf.cast(tf.convert_to_tensor(temperature), tf.float32)
     expected = "`temperature` must be above 0"
-    if tensor.shape.rank != 0:
+    known = tf.get_static_value(temperature) if tf.is_tensor(temperature) else temperature
+    if np.ndim(temperature if known is None else known) != 0:
         raise ValueError(f"{expected}, a single number, received {temperature}.")
-    known = tf.get_static_value(tensor)
     if known is None:
+        tensor = tf.cast(temperature, tf.float32)
         good = (tensor > 0) & tf.math.is_finite(tensor)
         with tf.control_dependencies([tf.debugging.Assert(good, [expected, tensor])]):
             return tf.identity(tensor)
     if not (known > 0 and math.isfinite(known)):
         raise ValueError(f"{expected}, received {temperature}.")
-    return tensor
+    return tf.constant(known, tf.float32)

@@ -276,12 +276,9 @@ class ImageFlow(DensityModel, abc.ABC):
         Raises:
           ValueError: a count below 1, a temperature that is not above 0, or labels that are not known.
         """
-        shape, temperature, seed = (
-            check_sample_shape(n),
-            check_temperature(temperature),
-            to_seed(seed),
-        )
-        count = tf.reduce_prod(shape)
+        shape, seed = check_sample_shape(n), to_seed(seed)
+        temperature = check_temperature(temperature)
+        count = tf.constant(math.prod(shape)) if isinstance(shape, tuple) else tf.reduce_prod(shape)
         if self.labels and labels is None:
             drawn = tf.random.stateless_uniform(
                 [count], seed + 1, 0, len(self.labels), tf.int32, alg=ALGORITHM
@@ -292,14 +289,12 @@ class ImageFlow(DensityModel, abc.ABC):
             labels = tf.reshape(labels, [-1])
         labels = self._check_labels(labels)
         if tf.executing_eagerly():
-            draw = self._compiled(self._sample_in_shards)
-            images = draw(count, labels, temperature, seed)
+            images = self._compiled(self._sample_in_shards)(count, labels, temperature, seed)
         else:
             latents = self.draw_latents(count, temperature, seed)
             images = self._decode(self._conditioners, latents, labels)
-        if shape.shape == [1]:
-            known = tf.get_static_value(shape)
-            return tf.ensure_shape(images, [None if known is None else known[0], *self.image_shape])
+        if tf.executing_eagerly() and len(shape) == 1:
+            return images
         return tf.reshape(images, tf.concat([shape, self.image_shape], axis=0))
 
     def encode(self, images, labels=None, *, seed: int | None = None) -> tf.Tensor:
