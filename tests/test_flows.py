@@ -276,3 +276,26 @@ def test_bad_calls(flow):
         flow.fit(np.zeros((4, 4, 4, 1), np.float32), verbose=0)
     with pytest.raises(ValueError, match="received"):
         flow.log_prob(np.zeros((4, 5, 4, 1), np.uint8))
+
+
+@pytest.mark.parametrize("labels", [(), (0, 1, 2)])
+def test_no_images_have_no_scores(small, labels):
+    """An empty answer, in a graph with an unknown number of images, too."""
+    flow, images = small(labels=labels), np.zeros((0, 4, 4, 1), np.uint8)
+    given = (np.zeros(0, np.int32),) if labels else ()
+    latents = np.zeros((0, 4, 4, 1), np.float32)
+    answers = [flow.log_prob(images), flow.log_prob(images, *given), flow.encode(images, *given)]
+    assert [answer.shape for answer in answers] == [(0,), (0,), (0, 4, 4, 1)]
+    assert flow.decode(latents, *given).shape == (0, 4, 4, 1)
+    signature = [tf.TensorSpec([None, 4, 4, 1], tf.uint8)]
+    traced = tf.function(flow.log_prob, input_signature=signature)
+    assert traced(images).shape == (0,) and traced(IMAGES).shape == (6,)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_latents_that_are_not_finite(flow, value):
+    latents = np.full((1, 4, 4, 1), value, np.float32)
+    with pytest.raises(ValueError, match="`latents` must be finite"):
+        flow.decode(latents)
+    with pytest.raises(tf.errors.InvalidArgumentError, match="`latents` must be finite"):
+        tf.function(flow.decode)(latents)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
-__all__ = ["in_shards", "shards", "use_shards"]
+__all__ = ["at_least_one_row", "in_shards", "shards", "use_shards"]
 
 UNIT = 4  # rows: Philox makes four numbers at a time, so a shard starts at a multiple of four rows
 
@@ -63,6 +63,32 @@ def in_shards(function: Callable[..., tf.Tensor], rows, *columns) -> tf.Tensor:
         result = function(*(_part(column, start, end) for column in columns))
         results.append(result[number * size - start :])
     return tf.concat(results, axis=0)
+
+
+def at_least_one_row(function: Callable[..., tf.Tensor], *columns) -> tf.Tensor:
+    """Compute `function(*columns)`, also for no rows: oneDNN's convolutions fail on an empty batch.
+
+    Args:
+      function: from tensors [n, ...] to a tensor [n, ...], n at least 1.
+      *columns: tensors [rows, ...], rows at least 0, or None, which is passed on.
+
+    Returns:
+      Tensor [rows, ...].
+
+    Example:
+      >>> at_least_one_row(lambda row: row[:1] + row, tf.zeros([0, 2])).shape
+      TensorShape([0, 2])
+    """
+    if columns[0].shape[0]:  # known, and not 0
+        return function(*columns)
+    rows = tf.shape(columns[0])[0]
+    missing = tf.cast(tf.equal(rows, 0), tf.int32)
+
+    def filled(column):
+        return tf.concat([column, tf.zeros([missing, *column.shape[1:]], column.dtype)], axis=0)
+
+    result = function(*(column if column is None else filled(column) for column in columns))
+    return result[:rows]
 
 
 def _part(column, start, end):

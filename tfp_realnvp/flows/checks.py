@@ -101,7 +101,8 @@ def check_latents(latents, image_shape: tuple[int, int, int]) -> tf.Tensor:
     """The latents as a float32 tensor [..., height, width, channels].
 
     Raises:
-      ValueError: another shape.
+      ValueError: another shape, or values that are not finite (`tf.errors.InvalidArgumentError` if that shows
+        when a `tf.function` runs).
     """
     latents = tf.convert_to_tensor(latents, tf.float32)
     if tuple(latents.shape[-3:]) != tuple(image_shape):
@@ -109,7 +110,14 @@ def check_latents(latents, image_shape: tuple[int, int, int]) -> tf.Tensor:
             f"`latents` must have the shape [..., {', '.join(map(str, image_shape))}], "
             f"received {latents.shape.as_list()}."
         )
-    return latents
+    finite = tf.reduce_all(tf.math.is_finite(latents))
+    expected = "`latents` must be finite, received NaN or infinite values."
+    if tf.executing_eagerly():
+        if not finite:
+            raise ValueError(expected)
+        return latents
+    with tf.control_dependencies([tf.debugging.Assert(finite, [expected])]):
+        return tf.identity(latents)
 
 
 def check_sample_shape(n) -> tuple[int, ...] | tf.Tensor:

@@ -16,7 +16,7 @@ from tensorflow_probability import distributions as tfd
 
 from tfp_realnvp.bijectors import UpToDate
 from tfp_realnvp.compute.random_numbers import ALGORITHM, normal_rows, to_seed, uniform_rows
-from tfp_realnvp.compute.sharding import in_shards, shards
+from tfp_realnvp.compute.sharding import at_least_one_row, in_shards, shards
 from tfp_realnvp.compute.traces import Traces
 from tfp_realnvp.flows import pixels
 from tfp_realnvp.flows.checks import (
@@ -406,13 +406,15 @@ class ImageFlow(DensityModel, abc.ABC):
         divided: a SavedModel must not depend on the machine that wrote it.
         """
         if not tf.executing_eagerly():
-            return method(self._conditioners, images, *columns, **others)
+            function = functools.partial(method, self._conditioners, **others)
+            return at_least_one_row(function, images, *columns)
 
         def sharded(images, *columns, **others):
             function = functools.partial(method, **others)
             return self._in_shards(function, tf.shape(images)[0], images, *columns)
 
-        return self._compiled(sharded, method.__name__)(images, *columns, **others)
+        compiled = functools.partial(self._compiled(sharded, method.__name__), **others)
+        return at_least_one_row(compiled, images, *columns)
 
     def _compiled(self, function, name=None):
         variables = list(self.variables)
