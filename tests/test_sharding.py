@@ -109,3 +109,11 @@ def test_a_callers_graph_is_not_divided(flow, monkeypatch):
         graph = tf.function(flow.log_prob).get_concrete_function(images).graph
         sizes.append(len(graph.get_operations()))
     assert sizes[0] == sizes[1]
+
+
+def test_many_flows_are_no_reason_for_warnings(small, caplog):
+    """TensorFlow warns of a function that is traced again and again, not of several functions."""
+    for seed in range(7):
+        flow = small(seed=seed)
+        flow.decode(flow.encode(random_images(2, (4, 4, 1))))
+    assert "triggered tf.function retracing" not in caplog.text

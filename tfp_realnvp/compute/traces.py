@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 
 import tensorflow as tf
@@ -34,5 +35,9 @@ class Traces:
         if not same:
             self._variables, self._functions = list(variables), {}
         if name not in self._functions:
-            self._functions[name] = tf.function(function, reduce_retracing=True, autograph=False)
+            # TensorFlow warns of many traces of the same code. A `partial` object is counted for itself, so
+            # models do not count for each other.
+            self._functions[name] = tf.function(
+                functools.partial(function), reduce_retracing=True, autograph=False
+            )
         return self._functions[name]
