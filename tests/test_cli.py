@@ -99,6 +99,17 @@ def test_help_does_not_wait_for_tensorflow(program):
     assert process.stdout == "False\n"
 
 
+def test_standard_error_may_be_closed():
+    code = "from tfp_realnvp.cli import output; output.load_commands(); print('loaded')"
+    process = subprocess.run(
+        ["sh", "-c", '"$0" -c "$1" 2>&-', sys.executable, code],
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+    assert process.returncode == 0 and process.stdout == "loaded\n"
+
+
 def test_sample(call, run_dir, tmp_path):
     output = tmp_path / "samples.png"
     arguments = ("sample", run_dir, "--num", 12, "--temperature", 0.7, "--output", output, "--json")
