@@ -12,7 +12,8 @@ import typer
 from PIL import Image
 
 from tfp_realnvp import cli, datasets, training, views
-from tfp_realnvp.cli import options
+from tfp_realnvp.cli import commands, options
+from tfp_realnvp.cli.config_options import make_config
 from tfp_realnvp.cli.main import app, with_options
 from tfp_realnvp.flows.options import OPTIONS
 from tfp_realnvp.training.config import TrainingConfig
@@ -98,6 +99,17 @@ def test_help_does_not_wait_for_tensorflow(program):
     assert process.stdout == "False\n"
 
 
+def test_standard_error_may_be_closed():
+    code = "from tfp_realnvp.cli import output; output.load_commands(); print('loaded')"
+    process = subprocess.run(
+        ["sh", "-c", '"$0" -c "$1" 2>&-', sys.executable, code],
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+    assert process.returncode == 0 and process.stdout == "loaded\n"
+
+
 def test_sample(call, run_dir, tmp_path):
     output = tmp_path / "samples.png"
     arguments = ("sample", run_dir, "--num", 12, "--temperature", 0.7, "--output", output, "--json")
@@ -105,7 +117,7 @@ def test_sample(call, run_dir, tmp_path):
     assert status == 0 and json.loads(printed) == {"images": 12, "output": str(output)}
     first = np.asarray(Image.open(output))
     assert first.shape == (17 * 14, 89 * 14)
-    call(*arguments)
+    assert call(*arguments, "--overwrite")[0] == 0
     np.testing.assert_array_equal(first, np.asarray(Image.open(output)))
 
 
@@ -123,7 +135,7 @@ def test_score_of_other_data(call, run_dir, tmp_path):
     digits = datasets.load("digits").test
     np.savez(tmp_path / "other.npz", images=digits.images, labels=digits.labels)
     status, _, errors = call("score", run_dir, "--dataset", f"npz:{tmp_path / 'other.npz'}")
-    assert status == 2 and "17 grey levels" in errors
+    assert status == 2 and "17 grey levels" in errors and "None" not in errors
 
 
 @pytest.mark.slow
@@ -180,6 +192,65 @@ def test_morph(call, run_dir, tmp_path):
     assert (tmp_path / "m.png").is_file()
 
 
+@pytest.mark.parametrize(
+    ("arguments", "names"),
+    [
+        (["sample", "RUN", "--num", "2", "--output", "a.png"], ["a.png"]),
+        (["morph", "RUN", "--steps", "2", "--output", "photo.gif"], ["photo.png"]),
+        (["morph", "RUN", "--steps", "2", "--output", "photo.gif"], ["photo.gif", "photo.png"]),
+        (["transfer", "RUN", "--num", "2", "--output-dir", "."], ["samples.png"]),
+        (["transfer", "RUN", "--num", "2", "--output-dir", "."], ["metrics.json"]),
+    ],
+    ids=" ".join,
+)
+@pytest.mark.parametrize("tiny_config", ["realnvp"], indirect=True)
+def test_what_is_there_is_replaced_only_on_request(
+    call, run_dir, tmp_path, monkeypatch, arguments, names
+):
+    monkeypatch.chdir(tmp_path)
+    arguments = [run_dir if word == "RUN" else word for word in arguments]
+    for name in names:
+        (tmp_path / name).write_text("mine")
+    status, _, errors = call(*arguments)
+    assert status == 2 and f"{names[0]} is there already" in errors and "--overwrite" in errors
+    assert all((tmp_path / name).read_text() == "mine" for name in names)
+    assert len(list(tmp_path.iterdir())) == len(names)
+    assert call(*arguments, "--overwrite")[0] == 0
+    assert all((tmp_path / name).read_bytes() != b"mine" for name in names)
+
+
+@pytest.mark.parametrize("tiny_config", ["realnvp"], indirect=True)
+def test_default_outputs_are_replaced(call, run_dir, tmp_path):
+    run = shutil.copytree(run_dir, tmp_path / "run")
+    for command, *rest in (
+        ("sample", "--num", "2"),
+        ("morph", "--steps", "2"),
+        ("transfer", "--num", "2"),
+    ):
+        assert [call(command, run, *rest)[0] for _ in range(2)] == [0, 0]
+    assert {path.name for path in run.iterdir()} - {path.name for path in run_dir.iterdir()} == {
+        "drawn.png", "morph.gif", "morph.png", "transfer_9",
+    }  # fmt: skip
+
+
+def test_batches_of_samples(call, run_dir, tmp_path, monkeypatch):
+    """Each has other images, and the first the same as without batches."""
+    run = ("sample", run_dir, "--seed", 3, "--output")
+    assert call(*run, tmp_path / "few.png", "--num", 10)[0] == 0
+    monkeypatch.setattr(commands, "BATCH", 10)
+    assert call(*run, tmp_path / "many.png", "--num", 25)[0] == 0
+    few, many = (np.asarray(Image.open(tmp_path / f"{name}.png")) for name in ("few", "many"))
+    rows = [many[start : start + 8 * 14] for start in (0, 9 * 14)]
+    np.testing.assert_array_equal(rows[0], few)
+    assert np.any(rows[0] != rows[1])
+
+
+def test_hold_out_takes_ranges():
+    config = {**vars(TrainingConfig()), "time_limit": "none"}
+    for texts in (["0-3"], ["0", "1", "2-3"], ["0-3", "1"]):
+        assert make_config({**config, "hold_out": texts}).hold_out == (0, 1, 2, 3)
+
+
 @pytest.mark.slow
 def test_export(call, run_dir, tmp_path):
     for version in ("1", "2"):
@@ -202,10 +273,43 @@ def test_export_replaces_no_other_run(call, run_dir, tmp_path):
     other = RunFolder(shutil.copytree(run_dir, tmp_path / "other"))
     before = other.model.read_bytes()
     status, _, errors = call("export", run_dir, other.path)
-    assert status == 2 and "is the folder of another run" in errors
+    assert status == 2 and "config.json is there already" in errors
     assert other.model.read_bytes() == before and not (other.path / "1").exists()
     assert call("export", other.path, other.path)[0] == 0
     assert (other.path / "1" / "saved_model.pb").is_file()
+    status, _, errors = call("export", run_dir, other.path)  # still the folder of a run
+    assert status == 2 and "has versions of something else" in errors
+    assert other.model.read_bytes() == before and not (other.path / "2").exists()
+
+
+def test_export_replaces_no_foreign_files(call, run_dir, tmp_path):
+    (tmp_path / "metrics.json").write_text("mine")
+    status, _, errors = call("export", run_dir, tmp_path)
+    assert status == 2 and "metrics.json is there already" in errors and "--overwrite" in errors
+    assert [path.name for path in tmp_path.iterdir()] == ["metrics.json"]
+    (tmp_path / "7").mkdir()
+    (tmp_path / "metrics.json").unlink()
+    status, _, errors = call("export", run_dir, tmp_path)
+    assert status == 2 and "has versions of something else" in errors
+
+
+@pytest.mark.slow
+def test_beside_the_versions_lies_what_is_of_the_newest(call, run_dir, tmp_path):
+    unfinished = RunFolder(shutil.copytree(run_dir, tmp_path / "unfinished"))
+    unfinished.metrics.unlink()
+    target = RunFolder(tmp_path / "digits")
+    assert call("export", run_dir, target.path)[0] == 0
+    assert call("export", unfinished.path, target.path)[0] == 0
+    assert not target.metrics.exists()
+    metrics = json.loads((run_dir / "metrics.json").read_text())
+    assets = target.path / "1" / "assets.extra"
+    assert json.loads((assets / "metrics.json").read_text()) == metrics
+    assert not (target.path / "2" / "assets.extra" / "metrics.json").exists()
+    target.history.write_text("changed by somebody")
+    status, _, errors = call("export", run_dir, target.path)
+    assert status == 2 and "history.csv is there already" in errors
+    assert call("export", run_dir, target.path, "--overwrite")[0] == 0
+    assert target.read_metrics() == metrics and len(target.read_history()) == 3
 
 
 @pytest.mark.slow
@@ -262,7 +366,7 @@ def test_resume_takes_no_other_options(call, run_dir, tmp_path):
         (["train", "--run-dir", "RUN"], "choose another --run-dir, go on with that run by --resume, or "),
         (["train", "--batch-size", "5000"], "--batch-size must be at most the number of training images, 1294"),
         (["sample", "nowhere"], "nowhere is not a run folder"),
-        (["sample", "RUN", "--num", "0"], "`n` must be at least 1, received 0"),
+        (["sample", "RUN", "--num", "0"], "Invalid value for '--num'"),
         (["sample", "RUN", "--labels", "3"], "this flow knows no labels"),
         (["sample", "RUN", "--temperature", "0"], "--temperature must be above 0"),
         (["sample", "RUN", "--output", "/proc/nowhere/a.png"], "/proc/nowhere"),
@@ -275,7 +379,31 @@ def test_resume_takes_no_other_options(call, run_dir, tmp_path):
         (["transfer", "RUN", "--covariance", "round"], "round"),
         (["transfer", "RUN", "--covariance", "diagonal", "--intrinsic-dimension", "3"], "'full' alone"),
         (["morph", "RUN", "--to-label", "11"], "label 11 is not there"),
-        (["morph", "RUN", "--steps", "1"], "--steps must be at least 2"),
+        (["morph", "RUN", "--steps", "1"], "Invalid value for '--steps'"),
+        (["morph", "RUN", "--output", "foo.png"], "--output must end in .gif, received foo.png"),
+        (["morph", "RUN", "--output", "/proc/nowhere/a.gif"], "/proc/nowhere"),
+        (["morph", "RUN", "--seed", "-1"], "Invalid value for '--seed'"),
+        (["morph", "RUN", "--dataset", "npz:nowhere"], "there is no file nowhere"),
+        (["transfer", "RUN", "--dataset", "npz:nowhere"], "there is no file nowhere"),
+        (["transfer", "RUN", "--num", "0"], "Invalid value for '--num'"),
+        (["transfer", "RUN", "--num", "99999999999999"], "--num must be at most"),
+        (["transfer", "RUN", "--output-dir", "/proc/nowhere"], "/proc/nowhere"),
+        (["transfer", "RUN", "--output-dir", "RUN"], "samples.png is there already"),
+        (["transfer", "RUN", "--export", "RUN"], "of a run or of its export: choose another --export"),
+        (["sample", "RUN", "--output", "/dev/null"], "only regular files are replaced"),
+        (["sample", "RUN", "--output", "/dev/null", "--overwrite"], "only regular files are replaced"),
+        (["sample", "RUN", "--num", "99999999999999"], "--num must be at most"),
+        (["sample", "RUN", "--seed", "-1"], "Invalid value for '--seed'"),
+        (["sample", "RUN", "--seed", "99999999999999999999"], "Invalid value for '--seed'"),
+        (["sample", "RUN", "--labels", "9-3"], "from the smaller to the larger, such as 3-9, received '9-3'"),
+        (["score", "RUN", "--labels", "9-0"], "from the smaller to the larger"),
+        (["score", "RUN", "--labels", ""], "labels such as 9, 0-8"),
+        (["score", "RUN", "--labels", "0-100000000"], "at most 10,000 labels"),
+        (["score", "RUN", "--labels", "-1"], "label -1 is not there"),
+        (["score", "RUN", "--labels", "3000000000"], "labels must be in [-2**31, 2**31)"),
+        (["export", "RUN", "new", "--warm-up", "8-1"], "from the smaller to the larger"),
+        (["train", "--hold-out", "3-0"], "from the smaller to the larger"),
+        (["train", "--hold-out", "0-11"], "label 10 is not there"),
         (["export", "RUN", "/proc/nowhere"], "/proc/nowhere"),
         (["nonsense"], "nonsense"),
     ],
@@ -291,8 +419,8 @@ def test_bad_input_is_one_line_and_status_2(call, run_dir, tmp_path, monkeypatch
 
 
 def test_debug_shows_where(run_dir):
-    with pytest.raises(ValueError, match="at least 1"):
-        cli.main(["sample", str(run_dir), "--num", "0", "--debug"])
+    with pytest.raises(ValueError, match="must be above 0"):
+        cli.main(["sample", str(run_dir), "--temperature", "0", "--debug"])
 
 
 @pytest.mark.parametrize(
@@ -309,4 +437,5 @@ def test_durations_and_back(number):
 
 def test_labels():
     assert options.integers("0,2,4-6") == [0, 2, 4, 5, 6]
+    assert options.integers("-3--1, 5,-1-1") == [-3, -2, -1, 5, -1, 0, 1]
     assert options.integers(None) == []

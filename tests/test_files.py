@@ -1,4 +1,5 @@
 import json
+import os
 
 import pytest
 
@@ -30,3 +31,32 @@ def test_json_never_holds_nan(tmp_path):
     with pytest.raises(ValueError):
         files.write_json({"a": float("nan")}, path)
     assert json.loads(path.read_text()) == {"a": 1.5}
+
+
+def test_only_a_regular_file_is_replaced(tmp_path):
+    (tmp_path / "folder").mkdir()
+    os.mkfifo(tmp_path / "fifo")
+    (tmp_path / "link").symlink_to(tmp_path / "nothing")
+    for name in ("folder", "fifo", "link"):
+        for overwrite in (False, True):
+            with pytest.raises(FileExistsError, match="only regular files are replaced"):
+                files.check_output(tmp_path / name, overwrite=overwrite)
+        with (
+            pytest.raises(FileExistsError, match=name),
+            files.replacing(tmp_path / name) as temporary,
+        ):
+            temporary.write_text("content")
+    assert (tmp_path / "fifo").is_fifo() and (tmp_path / "link").is_symlink()
+
+
+def test_an_output_is_checked_before_the_work(tmp_path):
+    path = tmp_path / "file.txt"
+    files.check_output(tmp_path / "new" / "file.txt", overwrite=False)
+    assert list(tmp_path.iterdir()) == []
+    path.write_text("mine")
+    with pytest.raises(FileExistsError, match=r"file.txt is there already.*`overwrite`"):
+        files.check_output(path, overwrite=False)
+    files.check_output(path, overwrite=True)
+    for place in (path / "under_a_file", "/proc/nowhere/file"):
+        with pytest.raises(OSError, match="nothing can be written into"):
+            files.check_output(place, overwrite=True)

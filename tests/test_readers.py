@@ -1,5 +1,7 @@
 import gzip
 import io
+import os
+import signal
 import struct
 import zipfile
 
@@ -123,6 +125,11 @@ def test_npz(tmp_path):
         ({"images": IMAGES[0], "labels": LABELS}, r"received uint8 \[5, 4\]"),
         ({"images": IMAGES, "labels": LABELS[:3]}, "must be 6 integers"),
         ({"images": IMAGES, "labels": LABELS / 2}, "must be 6 integers, received float64"),
+        (
+            {"images": IMAGES, "labels": LABELS.astype(np.int64) << 40},
+            r"in \[-2147483648, .*received 1099",
+        ),
+        ({"images": IMAGES, "labels": LABELS + np.uint64(2**63)}, "must be in .*received 9223"),
         ({"images": np.array([{}], object), "labels": LABELS}, "allow_pickle"),
     ],
 )
@@ -185,6 +192,62 @@ def test_png_of_another_size_is_resized(tmp_path):
     received = png.read_png_folder(folder, (5, 4, 1))
     assert received.shape == (2, 5, 4, 1)
     np.testing.assert_allclose(received[0], received[1], atol=1)
+
+
+def test_16_bits_become_8(tmp_path):
+    values = np.array([0, 37, 75, 113, 254, 255], np.uint16).reshape(2, 3)
+    folder = write_pngs(tmp_path / "shots", values * 257, np.minimum(values * 257, 65415) + 120)
+    for image in png.read_png_folder(folder, (2, 3, 1)):
+        np.testing.assert_array_equal(image[..., 0], values)
+
+
+INK = np.array([[255, 0], [0, 128]], np.uint8)
+
+
+@pytest.mark.parametrize(
+    ("grey", "expected"),
+    [(0, [[0, 255], [255, 127]]), (255, [[255, 0], [0, 128]])],
+    ids=["black ink", "white ink"],
+)
+@pytest.mark.parametrize("channels", [1, 3])
+def test_ink_on_transparent_is_seen(tmp_path, grey, expected, channels):
+    colours = [np.full_like(INK, grey)] * channels
+    folder = write_pngs(tmp_path / "shots", np.stack([*colours, INK], axis=-1))
+    np.testing.assert_array_equal(png.read_png_folder(folder, (2, 2, 1))[0, ..., 0], expected)
+
+
+@pytest.mark.parametrize("depth", [np.uint8, np.uint16])
+def test_a_transparent_level_of_grey(tmp_path, depth):
+    largest = np.iinfo(depth).max
+    folder = tmp_path / "shots"
+    folder.mkdir()
+    picture = Image.fromarray(np.array([[7, 0], [0, largest // 17]], depth))
+    picture.save(folder / "a.png", transparency=7)
+    image = png.read_png_folder(folder, (2, 2, 1))[0, ..., 0]
+    np.testing.assert_array_equal(image, [[255, 0], [0, 15]])
+
+
+def test_a_picture_that_shows_nothing(tmp_path):
+    folder = write_pngs(tmp_path / "shots", np.zeros((2, 2, 4), np.uint8))
+    with pytest.raises(ValueError, match=r"00.png shows nothing.*Leave it out"):
+        png.read_png_folder(folder, (2, 2, 1))
+
+
+def test_only_regular_files_are_read(tmp_path):
+    folder = write_pngs(tmp_path / "shots", *IMAGES)
+    os.mkfifo(folder / "pipe.png")
+    (folder / "folder.png").mkdir()
+
+    def hangs(*arguments):
+        pytest.fail("it waits for a pipe")
+
+    before = signal.signal(signal.SIGALRM, hangs)
+    signal.alarm(5)
+    try:
+        assert len(png.read_png_folder(folder, (5, 4, 1))) == len(IMAGES)
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)
 
 
 @pytest.mark.parametrize(

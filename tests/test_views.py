@@ -30,6 +30,12 @@ def test_png(tmp_path, channels):
         assert picture.mode == ("RGB" if channels == 3 else "L")
 
 
+def test_a_picture_holds_so_many_and_no_more():
+    views.check_count(10_000, (28, 28, 1))
+    with pytest.raises(ValueError, match="`num` must be at most 18,640"):
+        views.check_count(18_641, (28, 28, 1))
+
+
 def test_png_is_whole_or_not_there(tmp_path, monkeypatch):
     def fails(*args, **options):
         raise OSError("no space left on device")

@@ -10,7 +10,48 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-__all__ = ["replacing", "write_json"]
+__all__ = ["check_folder", "check_output", "replacing", "write_json"]
+
+
+def check_output(path: str | Path, *, overwrite: bool) -> None:
+    """Make sure that a file can be written, before the work whose result it will hold.
+
+    Args:
+      path: of the file.
+      overwrite: whether a file that is there may be replaced. What is not a regular file never is.
+
+    Raises:
+      FileExistsError: a file is there and `overwrite` is False, or something that is not a regular file.
+      OSError: nothing can be written there.
+    """
+    path = Path(path)
+    _check_regular(path)
+    if path.exists() and not overwrite:
+        raise FileExistsError(
+            f"{path} is there already: choose another place, or replace it by `overwrite`."
+        )
+    check_folder(path.parent)
+
+
+def check_folder(folder: str | Path) -> None:
+    """Make sure that something can be written into a folder, which need not exist yet.
+
+    Raises:
+      OSError: nothing can be written there.
+    """
+    folder = Path(folder).absolute()
+    around = next(path for path in (folder, *folder.parents) if os.path.lexists(path))
+    try:
+        tempfile.TemporaryFile(dir=around).close()
+    except OSError as error:
+        raise OSError(f"nothing can be written into {folder}: {error.strerror}.") from error
+
+
+def _check_regular(path: Path) -> None:
+    if path.is_symlink() or (path.exists() and not path.is_file()):
+        raise FileExistsError(
+            f"{path} is a folder, a link or a device: only regular files are replaced. Choose another place."
+        )
 
 
 @contextlib.contextmanager
@@ -24,12 +65,14 @@ def replacing(path: str | Path) -> Iterator[Path]:
       The temporary path, with the same suffix. After an error it is deleted and `path` is unchanged.
 
     Raises:
+      FileExistsError: something other than a regular file is there.
       OSError: nothing can be written there, for example on a full or read-only disk.
 
     Example:
       `with replacing("notes.txt") as temporary: temporary.write_text("all of it")`
     """
     path = Path(path)
+    _check_regular(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     folder = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
     try:

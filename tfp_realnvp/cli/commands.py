@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
+import json
+import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +15,9 @@ import numpy as np
 import tensorflow as tf
 
 from tfp_realnvp import datasets, evaluation, fewshot, flows, hardware, serving, training, views
+from tfp_realnvp.compute.random_numbers import to_seed
 from tfp_realnvp.fewshot import FOR_PICTURES, Route
-from tfp_realnvp.files import write_json
+from tfp_realnvp.files import check_folder, check_output, write_json
 from tfp_realnvp.flows.morph import morph as morph_images
 from tfp_realnvp.training.config import TrainingConfig
 from tfp_realnvp.training.run_folder import RunFolder
@@ -21,6 +25,11 @@ from tfp_realnvp.training.run_folder import RunFolder
 __all__ = ["demo", "export", "morph", "sample", "score", "transfer"]
 
 Result = dict[str, Any]
+
+BATCH = evaluation.BATCH
+
+TRANSFERRED = ("comparison.png", "samples.png", "metrics.json")  # what `transfer` writes
+BESIDE = "beside"  # names and checksums of the files that an export copied beside its versions
 
 SCORED = {  # what the parts of a run's metrics are, for the model card
     "train": "of the training images",
@@ -38,15 +47,39 @@ def sample(
     temperature: float,
     seed: int | None,
     output: Path | None,
+    overwrite: bool,
 ) -> Result:
     """Draw images and write them as a grid. With labels, the images have these labels in turn."""
-    flow = RunFolder(run_dir).load_model()
+    target = output or run_dir / "drawn.png"
+    run = RunFolder(run_dir)
+    run.read_config()
+    check_output(target, overwrite=overwrite or output is None)
+    flow = run.load_model()
+    views.check_count(num, flow.image_shape)
     in_turn = np.resize(labels, num) if labels else None
+
+    def draw(rows: slice, seed: tf.Tensor) -> np.ndarray:
+        chosen = None if in_turn is None else in_turn[rows]
+        count = rows.stop - rows.start
+        return flow.sample(count, chosen, temperature=temperature, seed=seed).numpy()
+
+    images = _in_batches(draw, num, seed)
+    views.write_png(views.grid(images, levels=flow.levels), target, scale=views.scale_for(images))
+    return {"images": num, "output": str(target)}
+
+
+def _in_batches(
+    draw: Callable[[slice, tf.Tensor], np.ndarray], num: int, seed: int | None
+) -> np.ndarray:
+    """Draw images, a batch at a time, which bounds the memory; each batch has a seed of its own."""
+    first = to_seed(seed)
     with _without_compiling():
-        images = flow.sample(num, in_turn, temperature=temperature, seed=seed).numpy()
-    output = output or run_dir / "drawn.png"
-    views.write_png(views.grid(images, levels=flow.levels), output, scale=views.scale_for(images))
-    return {"images": num, "output": str(output)}
+        return np.concatenate(
+            [
+                draw(slice(start, min(start + BATCH, num)), tf.add(first, [0, start // BATCH]))
+                for start in range(0, num, BATCH)
+            ]
+        )
 
 
 @contextlib.contextmanager
@@ -67,16 +100,7 @@ def score(
     hardware.use()
     run = RunFolder(run_dir)
     flow = run.load_model()
-    config = TrainingConfig.from_json(run.read_config())
-    data = datasets.load(
-        dataset or config.dataset,
-        manual_dir=manual_dir if manual_dir or dataset else config.manual_dir,
-    )
-    if data.levels != flow.levels:
-        raise ValueError(
-            f"`dataset` must have images of {flow.levels} grey levels, as the model has; received {dataset}, "
-            f"which has {data.levels} grey levels."
-        )
+    data = _data(run, flow, dataset, manual_dir)
     chosen = {"train": data.train, "test": data.test}[split]
     if labels:
         chosen = chosen.only(labels)
@@ -94,9 +118,12 @@ def transfer(
     shots: int,
     shots_dir: Path | None,
     num: int,
+    dataset: str | None,
+    manual_dir: str | None,
     seed: int,
     output_dir: Path | None,
     export_to: Path | None,
+    overwrite: bool,
 ) -> Result:
     """Draw more of something from a few images of it; compare the routes to it in pictures and numbers.
 
@@ -104,22 +131,28 @@ def transfer(
     `export_to`, the chosen route becomes the next version of a SavedModel there.
     """
     run = RunFolder(run_dir)
+    run.read_config()
+    folder = output_dir or run_dir / (f"transfer_{label}" if shots_dir is None else "transfer")
+    for file in TRANSFERRED:
+        check_output(folder / file, overwrite=overwrite or output_dir is None)
+    if export_to is not None:
+        _check_export_of_transfer(export_to)
     flow = run.load_model()
+    views.check_count(num, flow.image_shape)
     unseen: np.ndarray | None = None
     if shots_dir is None:
-        data = _data(run)
+        data = _data(run, flow, dataset, manual_dir)
         examples = datasets.draw_shots(data.train, label, shots, seed)
         unseen = data.test.only([label]).images
-        what, name = f"the {shots} shots of label {label}", f"transfer_{label}"
+        what = f"the {shots} shots of label {label}"
     else:
         examples = datasets.read_png_folder(shots_dir, flow.image_shape, levels=flow.levels)
-        what, name = f"the {len(examples)} shots", "transfer"
+        what = f"the {len(examples)} shots"
     with _without_compiling():
         comparison = fewshot.compare(flow, examples, route, unseen=unseen, seed=seed)
     metrics = comparison.metrics()
     if unseen is not None:
         metrics["label"] = label
-    folder = output_dir or run_dir / name
     _draw(comparison, folder, what, num=num, seed=seed)
     write_json(metrics, folder / "metrics.json")
     result = {**metrics, "output_dir": str(folder)}
@@ -136,9 +169,20 @@ def _draw(comparison: fewshot.Comparison, folder: Path, what: str, *, num: int, 
     rows |= comparison.draw_each(views.COLUMNS, seed=seed)
     levels = comparison.levels
     views.write_png(views.comparison(rows, levels=levels), folder / "comparison.png")
-    images = comparison.draw(num, seed=seed)
+    images = _in_batches(
+        lambda rows, seed: comparison.draw(rows.stop - rows.start, seed=seed), num, seed
+    )
     grid = views.grid(images, levels=levels)
     views.write_png(grid, folder / "samples.png", scale=views.scale_for(images))
+
+
+def _check_export_of_transfer(folder: Path) -> None:
+    """A server that watches the export of a run must not find something else as its next version."""
+    if (folder / "config.json").exists():
+        raise FileExistsError(
+            f"{folder} is the folder of a run or of its export: choose another `export_to`."
+        )
+    check_folder(folder)
 
 
 def _export_transfer(
@@ -170,32 +214,54 @@ def _export_transfer(
 
 
 def morph(
-    run_dir: Path, *, from_label: int, to_label: int, steps: int, seed: int, output: Path | None
+    run_dir: Path,
+    *,
+    from_label: int,
+    to_label: int,
+    steps: int,
+    dataset: str | None,
+    manual_dir: str | None,
+    seed: int,
+    output: Path | None,
+    overwrite: bool,
 ) -> Result:
     """Animate the way from an image of one label to one of another and back, and write it as a strip."""
+    target = output or run_dir / "morph.gif"
+    if target.suffix.lower() != ".gif":
+        raise ValueError(f"`output` must end in .gif, received {target}.")
+    strip = target.with_suffix(".png")
     run = RunFolder(run_dir)
-    flow, data = run.load_model(), _data(run)
+    run.read_config()
+    for path in (target, strip):
+        check_output(path, overwrite=overwrite or output is None)
+    flow = run.load_model()
+    data = _data(run, flow, dataset, manual_dir)
     start = datasets.draw_shots(data.test, from_label, 2, seed)[0]
     end = datasets.draw_shots(data.test, to_label, 2, seed)[1]
     with _without_compiling():
         images, latents = morph_images(flow, start, end, steps=steps)
-    output = output or run_dir / "morph.gif"
-    strip = output.with_suffix(".png")
-    views.write_gif(images, latents, output, levels=flow.levels)
+    views.write_gif(images, latents, target, levels=flow.levels)
     views.write_png(views.morph_strip(images, latents, levels=flow.levels), strip)
-    return {"frames": len(images), "output": str(output), "strip": str(strip)}
+    return {"frames": len(images), "output": str(target), "strip": str(strip)}
 
 
 def export(
-    run_dir: Path, folder: Path, *, max_images: int, warm_up_requests: Sequence[int]
+    run_dir: Path,
+    folder: Path,
+    *,
+    max_images: int,
+    warm_up_requests: Sequence[int],
+    overwrite: bool,
 ) -> Result:
     """Write a run's model as the next version of a SavedModel, and the run's results beside it."""
     run, target = RunFolder(run_dir), RunFolder(folder)
-    flow = run.load_model()
-    same = target.path.resolve() == run.path.resolve()
-    if not same and target.config.is_file() and not serving.export_versions(folder):
-        raise FileExistsError(f"{folder} is the folder of another run: choose another `folder`.")
     config, metrics = run.read_config(), run.read_metrics() or {}
+    same = target.path.resolve() == run.path.resolve()
+    check_folder(folder)
+    if not same:
+        _check_beside(target, overwrite=overwrite)
+    flow = run.load_model()
+    beside = {} if same else {path.name: _checksum(path) for path in _results(run)}
     version = serving.export(
         flow,
         folder,
@@ -207,12 +273,47 @@ def export(
             for part, title in SCORED.items()
             if metrics.get(part)
         },
-        documents={"config": config, **({"metrics": metrics} if metrics else {})},
+        documents={
+            "config": config,
+            **({"metrics": metrics} if metrics else {}),
+            BESIDE: beside,
+        },
     )
     if not same:
+        for path in _results(target):
+            if path.name not in beside:  # of an earlier version
+                path.unlink()
         run.copy_result(target)
     size = sum(path.stat().st_size for path in version.rglob("*") if path.is_file())
     return {"output": str(version), "bytes": size}
+
+
+def _results(run: RunFolder) -> list[Path]:
+    """The files of a run that an export copies beside its versions."""
+    files = (run.config, run.history, run.model, run.metrics)
+    return [path for path in files if os.path.lexists(path)]
+
+
+def _check_beside(target: RunFolder, *, overwrite: bool) -> None:
+    """Beside the versions, an export replaces only files that an earlier export wrote there."""
+    versions = serving.export_versions(target.path)
+    written: set[tuple[str, str]] = set()
+    for version in versions:
+        record = target.path / str(version) / "assets.extra" / f"{BESIDE}.json"
+        with contextlib.suppress(OSError, ValueError, AttributeError):  # of another program
+            written |= set(json.loads(record.read_text()).items())
+    if versions and not written and not overwrite:
+        raise FileExistsError(
+            f"{target.path} has versions of something else: choose another `folder`, or add to them by "
+            "`overwrite`."
+        )
+    for path in _results(target):
+        ours = path.is_file() and (path.name, _checksum(path)) in written
+        check_output(path, overwrite=overwrite or ours)
+
+
+def _checksum(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def demo(run_dir: Path, *, overwrite: bool) -> Result:
@@ -230,16 +331,30 @@ def demo(run_dir: Path, *, overwrite: bool) -> Result:
         shots=10,
         shots_dir=None,
         num=40,
+        dataset=None,
+        manual_dir=None,
         seed=0,
         output_dir=run_dir / "nines",
         export_to=None,
+        overwrite=overwrite,
     )
-    animation = morph(run_dir, from_label=2, to_label=8, steps=12, seed=0, output=None)
+    animation = morph(
+        run_dir,
+        from_label=2,
+        to_label=8,
+        steps=12,
+        dataset=None,
+        manual_dir=None,
+        seed=0,
+        output=None,
+        overwrite=overwrite,
+    )
     exported = export(
         run_dir,
         run_dir / "saved_model",
         max_images=serving.MAX_IMAGES,
         warm_up_requests=(),
+        overwrite=overwrite,
     )
     return {
         "metrics": metrics,
@@ -250,10 +365,29 @@ def demo(run_dir: Path, *, overwrite: bool) -> Result:
     }
 
 
-def _data(run: RunFolder) -> datasets.ImageSet:
-    """The data set of a run."""
+def _data(
+    run: RunFolder, flow: flows.ImageFlow, dataset: str | None, manual_dir: str | None
+) -> datasets.ImageSet:
+    """The data set that is asked for, by default the run's own."""
     config = TrainingConfig.from_json(run.read_config())
-    return datasets.load(config.dataset, manual_dir=config.manual_dir)
+    data = datasets.load(
+        dataset or config.dataset,
+        manual_dir=manual_dir if manual_dir or dataset else config.manual_dir,
+    )
+    wanted, received = (flow.image_shape, flow.levels), (data.image_shape, data.levels)
+    if wanted != received:
+        raise ValueError(
+            f"`dataset` must have images of {_form(*wanted)}, as the model has; {dataset or config.dataset} "
+            f"has images of {_form(*received)}."
+        )
+    return data
+
+
+def _form(image_shape: tuple[int, int, int], levels: int) -> str:
+    height, width, channels = image_shape
+    return (
+        f"{height}x{width}x{channels} numbers (height x width x channels) and {levels} grey levels"
+    )
 
 
 def _trained_on(config: Result) -> str:

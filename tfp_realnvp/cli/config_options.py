@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from tfp_realnvp.cli.options import duration, seconds
+from tfp_realnvp.cli.options import duration, integers, seconds
 from tfp_realnvp.flows.checked_fields import types_of
 from tfp_realnvp.training.config import FLOW_OPTIONS, TrainingConfig
 
@@ -18,7 +18,10 @@ __all__ = ["config_options", "make_config"]
 # Where the command line takes something else than `TrainingConfig`: (type, help).
 OTHERS: dict[str, tuple[Any, str | None]] = {
     "manual_dir": (Path, None),
-    "hold_out": (list[int], "A label that is not learned; may be given several times."),
+    "hold_out": (
+        list[str],
+        "Labels that are not learned: 9, 0-3 or 0,2,4-6; may be given several times.",
+    ),
     "time_limit": (
         str,
         "For the whole command: 90s, 10m, 1h30m, none. It stops in time, with the best model.",
@@ -41,9 +44,17 @@ def make_config(options: dict[str, Any]) -> TrainingConfig:
     """The configuration of these options.
 
     Raises:
-      TypeError, ValueError: as `TrainingConfig`; a time limit that is no duration.
+      TypeError, ValueError: as `TrainingConfig`; a time limit that is no duration, labels that are no
+        integers.
     """
-    return TrainingConfig(**options | {"time_limit": seconds(options["time_limit"])})
+    labels = [label for text in options["hold_out"] for label in integers(text)]
+    return TrainingConfig(
+        **options
+        | {
+            "hold_out": tuple(dict.fromkeys(labels)),
+            "time_limit": seconds(options["time_limit"]),
+        }
+    )
 
 
 def _parameter(field: dataclasses.Field, kind: Any) -> inspect.Parameter:
@@ -51,7 +62,7 @@ def _parameter(field: dataclasses.Field, kind: Any) -> inspect.Parameter:
     default: Any = field.default
     if field.name == "time_limit":
         default = duration(default)
-    elif kind == list[int]:
+    elif kind == list[str]:
         default = list(default)
     names = []
     if kind is bool:

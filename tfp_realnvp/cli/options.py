@@ -10,7 +10,23 @@ import typer
 
 from tfp_realnvp.training.config import TrainingConfig
 
-__all__ = ["Json", "ManualDir", "Run", "Seed", "duration", "help_of", "integers", "seconds"]
+__all__ = [
+    "LARGEST_SEED",
+    "Dataset",
+    "Json",
+    "ManualDir",
+    "Overwrite",
+    "Run",
+    "Seed",
+    "duration",
+    "help_of",
+    "integers",
+    "seconds",
+]
+
+LARGEST_SEED = 2**62 - 1  # that `compute.random_numbers.to_seed` takes
+MOST_INTEGERS = 10_000  # in one text
+INT32 = range(-(2**31), 2**31)
 
 
 def help_of(name: str) -> str:
@@ -25,7 +41,17 @@ Run = Annotated[
     ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
-Seed = Annotated[int, typer.Option(help="The same seed gives the same result.")]
+Seed = Annotated[
+    int, typer.Option(min=0, max=LARGEST_SEED, help="The same seed gives the same result.")
+]
+Overwrite = Annotated[
+    bool,
+    typer.Option(
+        "--overwrite",
+        help="Replace what is at the place that you name; at its default place it is replaced anyway.",
+    ),
+]
+Dataset = Annotated[str | None, typer.Option(help="As in `train`; default: the run's own.")]
 ManualDir = Annotated[Path | None, typer.Option(help=help_of("manual_dir"))]
 
 
@@ -54,16 +80,29 @@ def integers(text: str | None, what: str = "labels") -> list[int]:
     """Numbers such as 9, 0-8 or 0,2,4-6.
 
     Args:
-      text: the numbers; None for none.
+      text: the numbers, in [-2**31, 2**31), at most 10,000 of them; None for none.
       what: what they are, for the error.
 
     Raises:
       ValueError: another text.
+
+    Example:
+      >>> integers("7,-2-1")
+      [7, -2, -1, 0, 1]
     """
     numbers: list[int] = []
-    for part in text.split(",") if text else []:
-        match = re.fullmatch(r"\s*(\d+)(?:-(\d+))?\s*", part)
+    for part in text.split(",") if text is not None else []:
+        match = re.fullmatch(r"\s*(-?\d{1,10})(?:-(-?\d{1,10}))?\s*", part)
         if not match:
             raise ValueError(f"expected {what} such as 9, 0-8 or 0,2,4-6, received {text!r}.")
-        numbers.extend(range(int(match[1]), int(match[2] or match[1]) + 1))
+        first, last = int(match[1]), int(match[2] or match[1])
+        if last < first:
+            raise ValueError(
+                f"expected {what} from the smaller to the larger, such as {last}-{first}, received {part!r}."
+            )
+        if first not in INT32 or last not in INT32:
+            raise ValueError(f"{what} must be in [-2**31, 2**31), received {part!r}.")
+        if len(numbers) + last - first >= MOST_INTEGERS:
+            raise ValueError(f"at most {MOST_INTEGERS:,} {what} can be given, received {text!r}.")
+        numbers.extend(range(first, last + 1))
     return numbers

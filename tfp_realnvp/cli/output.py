@@ -19,9 +19,14 @@ def quiet_start() -> Iterator[None]:
         yield
         return
     os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    if sys.stderr is None:  # it was closed: 2>&-
+        while nowhere < 2:  # so that no file of ours becomes what TensorFlow writes messages to
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+        yield
+        return
     sys.stderr.flush()
     standard_error = os.dup(2)
-    nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 2)
     try:
         yield

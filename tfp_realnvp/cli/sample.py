@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from tfp_realnvp.cli.options import Json, Run, Seed, integers
+from tfp_realnvp.cli.options import Json, Overwrite, Run, Seed, integers
 from tfp_realnvp.cli.output import load_commands, show
 
 __all__ = ["sample"]
@@ -15,7 +15,7 @@ __all__ = ["sample"]
 
 def sample(
     run: Run,
-    num: Annotated[int, typer.Option(help="Number of images.")] = 40,
+    num: Annotated[int, typer.Option(min=1, help="Number of images.")] = 40,
     labels: Annotated[
         str | None, typer.Option(help="Of a class-conditional flow, in turn: 9, 0-8 or 0,2,4-6.")
     ] = None,
@@ -24,11 +24,18 @@ def sample(
     ] = 1.0,
     seed: Seed = 0,
     output: Annotated[Path | None, typer.Option(help="A PNG; default: RUN/drawn.png.")] = None,
+    overwrite: Overwrite = False,
     as_json: Json = False,
 ):
     """Draw new images, as a grid in a PNG."""
     chosen = integers(labels)
     result = load_commands().sample(
-        run, num=num, labels=chosen, temperature=temperature, seed=seed, output=output
+        run,
+        num=num,
+        labels=chosen,
+        temperature=temperature,
+        seed=seed,
+        output=output,
+        overwrite=overwrite,
     )
     show(result, as_json, f"{num} images are in {result['output']}")

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from tfp_realnvp.cli.options import Json, ManualDir, Run, integers
+from tfp_realnvp.cli.options import Dataset, Json, ManualDir, Run, integers
 from tfp_realnvp.cli.output import load_commands, show
 
 __all__ = ["score"]
@@ -14,9 +14,7 @@ __all__ = ["score"]
 
 def score(
     run: Run,
-    dataset: Annotated[
-        str | None, typer.Option(help="As in `train`; default: the run's own.")
-    ] = None,
+    dataset: Dataset = None,
     manual_dir: ManualDir = None,
     split: Annotated[
         Literal["train", "test"], typer.Option(help="Which part of the data set.")

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from tfp_realnvp.cli.options import Json, Run, Seed
+from tfp_realnvp.cli.options import Dataset, Json, ManualDir, Overwrite, Run, Seed
 from tfp_realnvp.cli.output import load_commands, show, transfer_lines
 from tfp_realnvp.fewshot.route import (
     FOR_PICTURES,
@@ -44,7 +44,9 @@ def transfer(
     variance_floor: Annotated[
         float, typer.Option(help="Smallest variance of a direction in latent space.")
     ] = LATENT_VARIANCE_FLOOR,
-    num: Annotated[int, typer.Option(help="Images in samples.png.")] = 40,
+    num: Annotated[int, typer.Option(min=1, help="Images in samples.png.")] = 40,
+    dataset: Dataset = None,
+    manual_dir: ManualDir = None,
     seed: Seed = 0,
     output_dir: Annotated[
         Path | None,
@@ -54,6 +56,7 @@ def transfer(
         Path | None,
         typer.Option("--export", help="Export a SavedModel, too: saved_models/NAME."),
     ] = None,
+    overwrite: Overwrite = False,
     as_json: Json = False,
 ):
     """Draw more of something never seen from a few examples.
@@ -76,8 +79,11 @@ def transfer(
         shots=shots,
         shots_dir=shots_dir,
         num=num,
+        dataset=dataset,
+        manual_dir=None if manual_dir is None else str(manual_dir),
         seed=seed,
         output_dir=output_dir,
+        overwrite=overwrite,
         export_to=export_to,
     )
     lines = [*transfer_lines(result), f"pictures are in {result['output_dir']}"]

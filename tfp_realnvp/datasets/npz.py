@@ -13,11 +13,14 @@ from tfp_realnvp.datasets.limits import MAX_BYTES
 
 __all__ = ["read_npz"]
 
+INT32 = np.iinfo(np.int32)  # the labels of flows
+
 
 def read_npz(file: Path) -> tuple[Arrays, Arrays | None]:
     """Read an npz file with `images` and `labels`, and, for a test split, `test_images` and `test_labels`.
 
-    Images are uint8 [n, height, width] or [n, height, width, channels], labels integers [n].
+    Images are uint8 [n, height, width] or [n, height, width, channels], labels integers [n] that
+    int32 can hold.
 
     Returns:
       ((images, labels) for training, the same for testing, or None without a test split).
@@ -64,5 +67,10 @@ def _npz_pair(file: Path, arrays, image_key: str, label_key: str) -> Arrays:
         raise ValueError(
             f"{file}: {label_key!r} must be {len(images)} integers, received {labels.dtype} "
             f"{list(labels.shape)}."
+        )
+    outside = labels[(labels < INT32.min) | (labels > INT32.max)]
+    if len(outside):
+        raise ValueError(
+            f"{file}: {label_key!r} must be in [{INT32.min}, {INT32.max}], received {outside[0]}."
         )
     return images[..., np.newaxis] if images.ndim == 3 else images, labels.astype(np.int64)

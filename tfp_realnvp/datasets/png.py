@@ -19,10 +19,11 @@ def read_png_folder(
     """Read the PNG files of a folder, in the order of their names, as images of one shape.
 
     A file of another size is resized if its ratio of width to height fits. With one channel, colours become
-    grey; with three, grey becomes three equal colours.
+    grey; with three, grey becomes three equal colours. 16 bits become 8. A transparent picture is put on white
+    if what it shows is dark, and on black if it is light.
 
     Args:
-      folder: the folder; files that do not end in .png are left out.
+      folder: the folder; only regular files that end in .png are read.
       image_shape: (height, width, channels) of the result, with 1 or 3 channels.
       levels: number of grey levels of the result.
 
@@ -31,9 +32,14 @@ def read_png_folder(
 
     Raises:
       FileNotFoundError: there is no such folder, or it has no PNG files.
-      ValueError: there are too many files or pixels, a ratio does not fit, or a file is not a PNG.
+      ValueError: there are too many files or pixels, a ratio does not fit, or a file is not a PNG, or shows
+        nothing.
     """
-    files = sorted(path for path in Path(folder).glob("*") if path.suffix.lower() == ".png")
+    files = sorted(
+        path
+        for path in Path(folder).glob("*")
+        if path.suffix.lower() == ".png" and path.is_file()  # to open a pipe would wait for ever
+    )
     if not files:
         raise FileNotFoundError(f"there are no PNG files (NAME.png) in {folder}.")
     if len(files) > MAX_FILES:
@@ -63,9 +69,34 @@ def _read_png(file: Path, size: tuple[int, int], mode: str) -> np.ndarray:
                     f"{file} must have the ratio of {width}x{height} pixels (width x height), received "
                     f"{picture.width}x{picture.height}: cut or pad it."
                 )
-            converted = picture.convert(mode)
+            converted = _opaque(_to_8_bits(picture), file).convert(mode)
             if converted.size != (width, height):
                 converted = converted.resize((width, height), Image.Resampling.LANCZOS)
             return np.asarray(converted)
     except (OSError, SyntaxError, zlib.error, Image.DecompressionBombError) as error:
         raise ValueError(f"{file} is not a PNG, or damaged: {error}.") from error
+
+
+def _to_8_bits(picture: Image.Image) -> Image.Image:
+    """Pillow has 16 bits in grey pictures alone, and clips them where it converts them."""
+    if not picture.mode.startswith("I"):
+        return picture
+    values = np.asarray(picture).astype(np.int64)
+    grey = Image.fromarray(np.round(values / 257).astype(np.uint8))
+    transparent = picture.info.get("transparency")  # the value that means it
+    if transparent is not None:
+        grey.putalpha(Image.fromarray(np.where(values == transparent, 0, 255).astype(np.uint8)))
+    return grey
+
+
+def _opaque(picture: Image.Image, file: Path) -> Image.Image:
+    """A transparent picture on the background on which it can be seen."""
+    if picture.mode not in ("LA", "PA", "RGBA") and "transparency" not in picture.info:
+        return picture
+    picture = picture.convert("RGBA")
+    opacity = np.asarray(picture.getchannel("A")).astype(float)
+    if not opacity.any():
+        raise ValueError(f"{file} shows nothing: all of it is transparent. Leave it out.")
+    brightness = np.average(np.asarray(picture.convert("RGB").convert("L")), weights=opacity)
+    background = Image.new("RGBA", picture.size, "white" if brightness < 128 else "black")
+    return Image.alpha_composite(background, picture).convert("RGB")

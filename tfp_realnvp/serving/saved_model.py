@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
+import fcntl
+import os
 import shutil
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +27,7 @@ from tfp_realnvp.serving.warm_up_requests import FILE, example_inputs, write_war
 __all__ = ["export", "export_versions"]
 
 ASSETS = "assets.extra"  # TF Serving reads its warmup requests there, and leaves other files alone
+TEMPORARY = ".export."  # how the names of temporary folders begin
 TAKEN = (errno.EEXIST, errno.ENOTEMPTY)
 
 
@@ -46,7 +50,7 @@ def export(
 
     The version is written under a temporary name, loaded again, compared with the flow, and then renamed. A
     server that watches the folder never sees an incomplete version, whatever fails, and two exports at the same
-    time get two versions.
+    time get two versions. What an export that was killed left under its temporary name is removed.
 
     Args:
       flow: a trained flow.
@@ -73,8 +77,7 @@ def export(
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     signatures = make_signatures(flow, base=base, max_images=max_images)
-    temporary = Path(tempfile.mkdtemp(prefix=".export.", dir=folder))
-    try:
+    with _temporary_folder(folder) as temporary:
         model = temporary / "model"
         assets = model / ASSETS  # written first, so that bad arguments show before the long work
         assets.mkdir(parents=True)
@@ -88,8 +91,6 @@ def export(
         _write(signatures, model)
         _compare(signatures, model, label=label)
         return _publish(model, folder)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def export_versions(folder: str | Path) -> list[int]:
@@ -97,6 +98,35 @@ def export_versions(folder: str | Path) -> list[int]:
     folder = Path(folder)
     names = [path.name for path in folder.iterdir()] if folder.is_dir() else []
     return sorted(int(name) for name in names if name.isdecimal())
+
+
+@contextlib.contextmanager
+def _temporary_folder(folder: Path) -> Iterator[Path]:
+    """A temporary folder, locked by this process; those whose process was killed, and unlocked, are removed."""
+    with contextlib.ExitStack() as stack:
+        with _locked(folder):  # so that nobody finds a new folder before it is locked
+            for left in folder.glob(f"{TEMPORARY}*"):
+                with contextlib.suppress(OSError), _locked(left, wait=False):
+                    shutil.rmtree(left, ignore_errors=True)
+            temporary = Path(tempfile.mkdtemp(prefix=TEMPORARY, dir=folder))
+            stack.callback(shutil.rmtree, temporary, ignore_errors=True)
+            stack.enter_context(_locked(temporary))
+        yield temporary
+
+
+@contextlib.contextmanager
+def _locked(folder: Path, *, wait: bool = True) -> Iterator[None]:
+    """Hold a folder's lock, which ends with the process; without `wait`, OSError if it is taken."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    try:
+        if wait:
+            with contextlib.suppress(OSError):  # a file system without locks
+                fcntl.flock(descriptor, fcntl.LOCK_EX)
+        else:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def _write(signatures: Mapping[str, Signature], folder: Path) -> None:

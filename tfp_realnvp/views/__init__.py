@@ -1,12 +1,13 @@
 """Pictures from arrays: grids of images, learning curves, morphs."""
 
 from tfp_realnvp.views.curves import learning_curve
-from tfp_realnvp.views.grids import COLUMNS, comparison, grid, scale_for, to_256_levels
+from tfp_realnvp.views.grids import COLUMNS, check_count, comparison, grid, scale_for, to_256_levels
 from tfp_realnvp.views.morphs import morph_strip, write_gif
 from tfp_realnvp.views.pictures import write_png
 
 __all__ = [
     "COLUMNS",
+    "check_count",
     "comparison",
     "grid",
     "learning_curve",

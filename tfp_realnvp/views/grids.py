@@ -9,9 +9,10 @@ from matplotlib.figure import Figure
 
 from tfp_realnvp.views.pictures import show
 
-__all__ = ["COLUMNS", "comparison", "grid", "scale_for", "to_256_levels"]
+__all__ = ["COLUMNS", "check_count", "comparison", "grid", "scale_for", "to_256_levels"]
 
 COLUMNS = 10  # images in a row of a grid
+MOST_PIXELS = 1 << 28  # in a picture of a grid; it takes a byte for each, or three with colours
 
 
 def grid(images: np.ndarray, *, columns: int = COLUMNS, levels: int = 256) -> np.ndarray:
@@ -34,7 +35,7 @@ def grid(images: np.ndarray, *, columns: int = COLUMNS, levels: int = 256) -> np
     count, height, width, channels = images.shape
     columns = min(columns, count)
     rows = -(-count // columns)
-    gap = max(1, width // 14)
+    gap = _gap(width)
     shape = (rows * (height + gap) - gap, columns * (width + gap) - gap, channels)
     canvas = np.full(shape, 128, np.uint8)
     for index, image in enumerate(images):
@@ -43,9 +44,41 @@ def grid(images: np.ndarray, *, columns: int = COLUMNS, levels: int = 256) -> np
     return canvas
 
 
+def check_count(num: int, image_shape: tuple[int, int, int]) -> None:
+    """Make sure, before images are made, that a picture can hold so many.
+
+    Args:
+      num: number of images, for a grid of ten columns that is written at the scale of `scale_for`.
+      image_shape: (height, width, channels) of the images.
+
+    Raises:
+      ValueError: more images than that.
+
+    Example:
+      `check_count(10_000, (28, 28, 1))`
+    """
+    height, width, _ = image_shape
+    gap, scale = _gap(width), _scale(width)
+    row = COLUMNS * (width + gap) * (height + gap) * scale**2
+    most = COLUMNS * (MOST_PIXELS // row)
+    if num > most:
+        raise ValueError(
+            f"`num` must be at most {most:,}, since a picture has at most {MOST_PIXELS:,} pixels; received "
+            f"{num:,}: draw several times, with different seeds."
+        )
+
+
 def scale_for(images: np.ndarray) -> int:
     """The `scale` of `write_png` at which a grid of ten columns of these images is about 1,100 pixels wide."""
-    return max(1, 112 // images.shape[2])
+    return _scale(images.shape[2])
+
+
+def _scale(width: int) -> int:
+    return max(1, 112 // width)
+
+
+def _gap(width: int) -> int:
+    return max(1, width // 14)
 
 
 def to_256_levels(images: np.ndarray, levels: int) -> np.ndarray:

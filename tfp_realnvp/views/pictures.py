@@ -44,4 +44,7 @@ def to_pillow(picture: np.ndarray, scale: int = 1) -> Image.Image:
         picture = picture[..., 0]
     elif channels != 3:
         picture = np.round(picture.mean(axis=-1)).astype(np.uint8)
-    return Image.fromarray(np.repeat(np.repeat(picture, scale, axis=0), scale, axis=1))
+    image = Image.fromarray(picture)
+    if scale == 1:
+        return image
+    return image.resize((image.width * scale, image.height * scale), Image.Resampling.NEAREST)
