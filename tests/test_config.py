@@ -43,6 +43,14 @@ def test_of_numpy_and_path():
     assert content["width"] == 7 and content["learning_rate"] == 0.5
 
 
+def test_data_are_found_from_any_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    config = TrainingConfig(dataset="idx:files", manual_dir="others").resolved(1000)
+    assert config.dataset == f"idx:{tmp_path / 'files'}"
+    assert config.manual_dir == str(tmp_path / "others")
+    assert TrainingConfig(dataset="mnist").resolved(1000).dataset == "mnist"
+
+
 def test_json_of_an_earlier_version():
     """The options of the other flow are null there."""
     content = {"flow": "realnvp", "couplings": 6, "depth": 2, "width": 32, "activation": "relu"}

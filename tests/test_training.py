@@ -195,6 +195,22 @@ def test_without_the_test_split(tiny_config, tmp_path, monkeypatch):
     assert summary(metrics)[0].count(",") == 1
 
 
+def test_compilation_does_not_count_as_the_time_of_a_validation():
+    """Else a run of seconds would end long before its limit."""
+    budget = Budget(steps=10, seconds=25.0, started=time.monotonic())
+    budget.image_seconds = 1e-4  # as `StopInTime` estimates it from the training
+
+    def score(model):
+        time.sleep(0.2 if not budget.evaluated else 0.0)
+        return {"bits_per_dim": 1.0, "images": 10}
+
+    validate = epochs.Validate(None, score, budget)
+    validate.on_epoch_end(0, {})
+    assert budget.image_seconds == 1e-4 and budget.evaluated
+    validate.on_epoch_end(1, {})
+    assert budget.image_seconds < 1e-3
+
+
 def test_divergence_shows_in_either_score():
     budget = Budget(steps=10, seconds=None, started=time.monotonic())
     callback = StopWhenDiverged(budget)
@@ -321,20 +337,6 @@ def _command(*arguments, **options):
 
 
 @pytest.mark.slow
-def test_ctrl_c_of_the_command(tmp_path):
-    run = tmp_path / "run"
-    process = _command("--epochs", "10000", "--patience", "10000", "--run-dir", str(run))
-    for line in process.stderr:
-        if "epoch 3/" in line:
-            process.send_signal(signal.SIGINT)
-            break
-    _, errors = process.communicate(timeout=120)
-    assert process.returncode == 130
-    assert "Interrupted; the best model so far" in errors and "Traceback" not in errors
-    assert (run / "model.keras").is_file() and (run / "history.csv").is_file()
-
-
-@pytest.mark.slow
 def test_full_disk(tmp_path):
     """A limit on the size of files stands for a disk that fills up while the model is written."""
 
@@ -347,8 +349,7 @@ def test_full_disk(tmp_path):
     _, errors = process.communicate(timeout=120)
     assert process.returncode == 2
     assert errors.strip().splitlines()[-1].startswith("Error:") and "Traceback" not in errors
-    assert not (run / "model.keras").exists()
-    assert not [path for path in run.iterdir() if path.name.startswith(".")]
+    assert not run.exists()
 
 
 @pytest.mark.slow
@@ -360,30 +361,6 @@ def test_unwritable_place():
         check=False,
     )
     assert process.returncode == 2 and len(process.stderr.splitlines()) == 1
-
-
-@pytest.mark.slow
-def test_killed_at_any_moment_and_resumed(tmp_path):
-    """SIGKILL leaves nothing half-written: --resume ends the run where it would have ended."""
-    run = tmp_path / "run"
-    options = ["--epochs", "40", "--patience", "40", "--run-dir", str(run)]
-    for delay, resume in ((0.0, []), (0.15, ["--resume"]), (0.4, ["--resume"])):
-        process = _command(*options, *resume)
-        for line in process.stderr:
-            if line.startswith("epoch"):
-                break
-        time.sleep(delay)
-        process.kill()
-        process.communicate()
-    process = _command("--resume", "--run-dir", str(run), "--json")
-    output, errors = process.communicate(timeout=120)
-    assert process.returncode == 0, errors
-    assert "from epoch" in errors
-    resumed = json.loads(output)
-    process = _command(*options[:-1], str(tmp_path / "whole"), "--json")
-    whole = json.loads(process.communicate(timeout=120)[0])
-    assert resumed["epochs"] == whole["epochs"] == 40
-    assert resumed["test"]["bits_per_dim"] == pytest.approx(whole["test"]["bits_per_dim"], rel=1e-4)
 
 
 @pytest.mark.mnist

@@ -35,7 +35,7 @@ for command in (train, sample, score, transfer, morph, export, demo):
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Run a command; an error is one line and exit status 2, an interruption exit status 130."""
+    """Run a command; an error is one line and exit status 2; Ctrl-C is exit status 130."""
     started = time.monotonic()  # commands find it in `context.obj`
     arguments = sys.argv[1:] if arguments is None else arguments
     debug = "--debug" in arguments

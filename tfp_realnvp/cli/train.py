@@ -44,7 +44,8 @@ def train(
     """Learn a distribution of images.
 
     Writes a run folder: config.json, history.csv, model.keras (the best by validation bits per dimension),
-    metrics.json, learning_curve.png and samples.png. Ctrl-C keeps what was learned; --resume goes on.
+    metrics.json, learning_curve.png and samples.png. Ctrl-C, SIGTERM and SIGHUP keep what was learned, and end
+    it with the status 130, 143 or 129; --resume goes on.
 
     Example: tfp-realnvp train --dataset mnist --hold-out 9 --run-dir runs/mnist
     """
@@ -57,18 +58,33 @@ def train(
 
             datasets.check(config.dataset, manual_dir=config.manual_dir)
         from tfp_realnvp import training  # noqa: PLC0415
+        from tfp_realnvp.training.signals import EndAtSignal, EndedBySignal  # noqa: PLC0415
 
         hardware.use(device)
     if resume:
         _check_resume(context, config, run_dir)
-        limit = config.time_limit or math.inf if _is_given(context, "time_limit") else None
-        metrics = training.resume(
-            run_dir, time_limit=limit, tensorboard=tensorboard, started=started
-        )
-    else:
-        metrics = training.train(
-            config, run_dir, overwrite=overwrite, tensorboard=tensorboard, started=started
-        )
+    try:
+        with EndAtSignal() as end:
+            if resume:
+                limit = config.time_limit or math.inf if _is_given(context, "time_limit") else None
+                metrics = training.resume(
+                    run_dir,
+                    time_limit=limit,
+                    tensorboard=tensorboard,
+                    callbacks=[end],
+                    started=started,
+                )
+            else:
+                metrics = training.train(
+                    config,
+                    run_dir,
+                    overwrite=overwrite,
+                    tensorboard=tensorboard,
+                    callbacks=[end],
+                    started=started,
+                )
+    except EndedBySignal as signal:
+        raise typer.Exit(128 + signal.number) from None
     show(metrics, as_json, *summary(metrics), f"everything is in {run_dir}")
 
 
@@ -85,7 +101,8 @@ def _check_resume(context: typer.Context, config: TrainingConfig, run_dir: Path)
     """Options given beside --resume must be those that the run was started with."""
     from tfp_realnvp.training.run_folder import RunFolder  # noqa: PLC0415
 
-    kept = TrainingConfig.from_json(RunFolder(run_dir).read_config())
+    kept = TrainingConfig.from_json(RunFolder(run_dir).read_config()).with_absolute_paths()
+    config = config.with_absolute_paths()
     for name in vars(config):
         if name == "time_limit" or not _is_given(context, name):
             continue

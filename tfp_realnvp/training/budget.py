@@ -35,6 +35,10 @@ class Budget:
         """Seconds since the start of the run."""
         return time.monotonic() - self._start
 
+    def go_on_after(self, seconds: float) -> None:
+        """Count so many seconds of an earlier process, too."""
+        self._start -= seconds
+
     def is_used_up(self) -> bool:
         """Whether no time is left."""
         return self.seconds is not None and self.elapsed() >= self.seconds

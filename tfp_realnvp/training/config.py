@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+from pathlib import Path
 from typing import Any, Literal
 
 from tfp_realnvp import hardware
@@ -121,8 +122,23 @@ class TrainingConfig(_AnyFlowOptions):
         given = {name: value for name, value in values.items() if value is not None}
         return dataclasses.asdict(options(**given))
 
+    def with_absolute_paths(self) -> TrainingConfig:
+        """The same, with data that are found from any folder.
+
+        Example:
+          >>> TrainingConfig(dataset="npz:/data/mine.npz").with_absolute_paths().dataset
+          'npz:/data/mine.npz'
+        """
+        kind, colon, place = self.dataset.partition(":")
+        dataset = f"{kind}:{Path(place).absolute()}" if colon else self.dataset
+        manual_dir = str(Path(self.manual_dir).absolute()) if self.manual_dir else None
+        return dataclasses.replace(self, dataset=dataset, manual_dir=manual_dir)
+
     def resolved(self, images: int) -> TrainingConfig:
-        """The same with the defaults that depend on the flow, the machine and the number of training images.
+        """The same with absolute paths and the defaults that depend on the flow, machine and number of images.
+
+        Args:
+          images: how many there are for training.
 
         Raises:
           ValueError: a batch of more images than there are.
@@ -136,7 +152,7 @@ class TrainingConfig(_AnyFlowOptions):
             )
         precision = hardware.default_precision() if self.precision == "auto" else self.precision
         return dataclasses.replace(
-            self,
+            self.with_absolute_paths(),
             **self.flow_options(),
             batch_size=batch_size,
             learning_rate=self.learning_rate or flow.learning_rate,

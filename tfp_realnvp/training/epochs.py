@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
+from typing import NamedTuple
 
 import keras
 import numpy as np
 
-from tfp_realnvp.files import replacing
 from tfp_realnvp.training.budget import Budget
-from tfp_realnvp.training.run_folder import RunFolder
 
-__all__ = ["KeepBest", "RecordHistory", "Report", "SaveState", "StopWhenStalled", "Validate"]
+__all__ = [
+    "Best",
+    "KeepBest",
+    "RecordHistory",
+    "Report",
+    "SaveState",
+    "StopWhenStalled",
+    "Validate",
+]
 
 STATE_SECONDS = 30  # between two writings of what `resume` needs
 WORTHWHILE = 0.001  # bits per dimension
@@ -43,8 +51,11 @@ class Validate(keras.callbacks.Callback):
         start = time.monotonic()
         score = self.score(self.average)
         logs["val_bits_per_dim"] = score["bits_per_dim"]
-        self.budget.image_seconds = (time.monotonic() - start) / score["images"]
-        self.budget.evaluated = True
+        seconds = (time.monotonic() - start) / score["images"]
+        budget = self.budget
+        if not budget.evaluated and budget.image_seconds:
+            seconds = min(seconds, budget.image_seconds)  # the first time holds the compilation
+        budget.image_seconds, budget.evaluated = seconds, True
 
 
 class RecordHistory(keras.callbacks.Callback):
@@ -59,12 +70,6 @@ class RecordHistory(keras.callbacks.Callback):
         super().__init__()
         self.rows = rows
         self.budget = budget
-
-    @property
-    def best_epoch(self) -> int:
-        """The epoch of the best validation result, from 1; 0 before the first."""
-        values = [row["val_bits_per_dim"] for row in self.rows]
-        return int(np.argmin(values)) + 1 if values else 0
 
     def on_epoch_end(self, epoch, logs=None):
         """Add the epoch's row."""
@@ -81,39 +86,45 @@ class RecordHistory(keras.callbacks.Callback):
         )
 
 
+class Best(NamedTuple):
+    """The best weights so far.
+
+    Attributes:
+      weights: as `model.get_weights` returns them.
+      epoch: after which they were found, from 1.
+      bits_per_dim: their validation result; NaN if they have not been scored.
+    """
+
+    weights: list[np.ndarray]
+    epoch: int
+    bits_per_dim: float
+
+
 class KeepBest(keras.callbacks.Callback):
     """Keeps the averaged weights of the best epoch.
 
     Args:
       average: the model with the averaged weights.
-      best: a copy of it, for the best weights.
-      history: tells which epoch is the best.
+
+    Attributes:
+      best: the best weights so far; of epoch 0 if there are none.
     """
 
-    def __init__(self, average: keras.Model, best: keras.Model, history: RecordHistory):
+    def __init__(self, average: keras.Model):
         super().__init__()
         self.average = average
-        self.best = best
-        self.history = history
-        self._unwritten = False
+        self.best = Best([], 0, math.inf)
 
     def on_epoch_end(self, epoch, logs=None):
         """Keep the weights if they are the best so far."""
-        if self.history.best_epoch == epoch + 1:
-            self._keep()
+        score = logs["val_bits_per_dim"]
+        if score < self.best.bits_per_dim:
+            self.best = Best(self.average.get_weights(), epoch + 1, score)
 
-    def write(self, run: RunFolder) -> None:
-        """Write the best model if it is not written yet; before the first epoch's end, the current one."""
-        if not self.history.rows:
-            self._keep()
-        if self._unwritten:
-            with replacing(run.model) as temporary:
-                self.best.save(temporary)
-            self._unwritten = False
-
-    def _keep(self):
-        self.best.set_weights(self.average.get_weights())
-        self._unwritten = True
+    def keep_something(self) -> None:
+        """Before the end of the first epoch, keep the current weights."""
+        if not self.best.epoch:
+            self.best = Best(self.average.get_weights(), 1, math.nan)
 
 
 class StopWhenStalled(keras.callbacks.Callback):
@@ -142,33 +153,50 @@ class StopWhenStalled(keras.callbacks.Callback):
 
 
 class SaveState(keras.callbacks.Callback):
-    """Writes, now and then, what a run needs to go on after an interruption.
+    """Remembers what a run needs to go on after an interruption, and writes it now and then.
+
+    That is the state after a whole epoch: one that was cut short cannot be repeated.
 
     Args:
-      write: writes the state after so many epochs.
+      variables: of the models and the optimizer.
+      write: writes the state of the run.
       budget: of the run.
       warn: called with a message if the disk does not take it; training goes on.
+
+    Attributes:
+      remembered: the number of whole epochs, and the values of the variables after them.
     """
 
     def __init__(
-        self, write: Callable[[int], None], budget: Budget, *, warn: Callable[[str], None]
+        self,
+        variables: list[keras.Variable],
+        write: Callable[[], None],
+        budget: Budget,
+        *,
+        warn: Callable[[str], None],
     ):
         super().__init__()
+        self.variables = variables
         self.write = write
         self.budget = budget
         self.warn = warn
         self._last_write = time.monotonic()
 
+    def remember(self, epoch: int) -> None:
+        """Remember the values of the variables, after so many whole epochs."""
+        self.remembered = epoch, [np.array(variable.numpy()) for variable in self.variables]
+
     def on_epoch_end(self, epoch, logs=None):
-        """Write the state after a whole epoch; one that was cut short cannot be repeated."""
-        whole = self.budget.step % self.params["steps"] == 0
-        if not whole or time.monotonic() - self._last_write <= STATE_SECONDS:
+        """Remember a whole epoch, and write it if the last time was long ago."""
+        if self.budget.step % self.params["steps"]:
             return
-        try:
-            self.write(epoch + 1)
-        except OSError as error:
-            self.warn(f"Could not save the state of the run, going on: {error}")
-        self._last_write = time.monotonic()
+        self.remember(epoch + 1)
+        if time.monotonic() - self._last_write > STATE_SECONDS:
+            try:
+                self.write()
+            except OSError as error:
+                self.warn(f"Could not save the state of the run, going on: {error}")
+            self._last_write = time.monotonic()
 
 
 class Report(keras.callbacks.Callback):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 
 import numpy as np
 import tensorflow as tf
@@ -35,6 +36,15 @@ class RunImages:
     def image_shape(self) -> tuple[int, int, int]:
         """(height, width, channels)."""
         return self.train.images.shape[1:]
+
+    def checksum(self) -> str:
+        """The SHA-256 of the images and labels for training and validation, as hexadecimal digits."""
+        digest = hashlib.sha256()
+        for part in (self.train, self.validation):
+            for array in (part.images, part.labels.astype("<i8")):
+                digest.update(str(array.shape).encode())
+                digest.update(array.tobytes())
+        return digest.hexdigest()
 
     def scored(self, *, test: bool) -> dict[str, datasets.LabelledImages]:
         """The images that the best model is scored on, by their name in metrics.json.

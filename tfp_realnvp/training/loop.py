@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -9,7 +11,7 @@ import keras
 import numpy as np
 
 from tfp_realnvp import datasets, evaluation, hardware, views
-from tfp_realnvp.files import write_json
+from tfp_realnvp.files import replacing, write_json
 from tfp_realnvp.flows import ImageFlow
 from tfp_realnvp.flows.options import OPTIONS
 from tfp_realnvp.optimizers import Adam
@@ -18,6 +20,7 @@ from tfp_realnvp.training.budget import Budget, CountSteps, StopInTime
 from tfp_realnvp.training.config import TrainingConfig
 from tfp_realnvp.training.divergence import StopWhenDiverged
 from tfp_realnvp.training.epochs import (
+    Best,
     KeepBest,
     RecordHistory,
     Report,
@@ -29,11 +32,13 @@ from tfp_realnvp.training.images import RunImages, training_batches
 from tfp_realnvp.training.learning_rate import LearningRate
 from tfp_realnvp.training.progress import MeasureSpeed, ShowProgress
 from tfp_realnvp.training.run_folder import RunFolder
+from tfp_realnvp.training.state import State
 
 __all__ = ["TrainingLoop"]
 
 LONG_EPOCH = 20  # steps; only such an epoch may end with a call from Python instead of a pass over the images
 DRAWN = 40  # images in samples.png
+SAME = 0.001  # bits per dimension between two machines' scores of the same model
 
 
 class TrainingLoop:
@@ -41,7 +46,7 @@ class TrainingLoop:
 
     Args:
       config: of the run, resolved.
-      run: its folder; training goes on from the state there, if there is one.
+      run: its folder; nothing is written there before `run_to_end`.
       images: of the run.
       flow: new, with `config`'s options, and adapted to the images.
       started: `time.monotonic()` when the time limit began to run.
@@ -71,23 +76,67 @@ class TrainingLoop:
             Adam(self.learning_rate, global_clipnorm=config.gradient_clip or None),
             steps_per_execution=steps_per_call,
         )
+        flow.optimizer.build(flow.trainable_variables)
         self.average, self.best = flow.in_precision("float32"), flow.in_precision("float32")
-        self.first_epoch = run.read_state(training=flow, average=self.average)
-        rows = run.read_history()[: self.first_epoch]
-        if rows:
-            self.best.set_weights(run.load_model().get_weights())
         self.scored = images.scored(test=score_test)
         self.budget = Budget(
             steps=config.epochs * self.steps,
             seconds=config.time_limit,
-            started=started - (rows[-1]["seconds"] if rows else 0.0),
+            started=started,
             # the last epoch's validation comes on top
             later_images=len(images.validation) + sum(map(len, self.scored.values())),
         )
-        self.budget.step = self.first_epoch * self.steps
-        self.history = RecordHistory(rows, self.budget)
-        self.keep_best = KeepBest(self.average, self.best, self.history)
+        self.first_epoch = 0
+        self.history = RecordHistory([], self.budget)
+        self.keep_best = KeepBest(self.average)
         self.stop_when_stalled = StopWhenStalled(self.history, patience=config.patience)
+        variables = [*flow.variables, *flow.optimizer.variables, *self.average.variables]
+        self.save_state = SaveState(variables, self._save, self.budget, warn=say)
+        self._saved: tuple[int, ...] = ()  # what the files of the run hold
+
+    def go_on(self) -> None:
+        """Take the state of the run from its folder, if there is one.
+
+        Raises:
+          ValueError: it is damaged, or what belongs together does not fit together.
+        """
+        folder = self.run.state
+        if not folder.is_there():
+            return
+        if state := folder.read():
+            folder.read_into(training=self.save_state.variables, best=self.best.weights)
+        else:
+            state = self._read_state_of_former_version()
+        score = state.best_bits_per_dim
+        if score is None:
+            score = self._validate(self.best)["bits_per_dim"]
+        self.keep_best.best = Best(self.best.get_weights(), state.best_epoch, score)
+        self.first_epoch = state.epoch
+        self.budget.step = state.epoch * self.steps
+        self.history.rows.extend(state.history)
+        if state.history:
+            self.budget.go_on_after(state.history[-1]["seconds"])
+
+    def _read_state_of_former_version(self) -> State:
+        """Of version 0.4.0: the best weights and their score are those of model.keras and history.csv."""
+        run = self.run
+        epoch = run.state.read_former_version(training=self.flow, average=self.average)
+        rows = run.read_history()[:epoch]
+        if [row["epoch"] for row in rows] != list(range(1, epoch + 1)):
+            raise ValueError(
+                f"{run.history} does not have the {epoch} epochs of the run's state: put the file back, or "
+                "start the run again with `overwrite`."
+            )
+        self.best.set_weights(run.load_model().get_weights())
+        best = min(rows, key=lambda row: row["val_bits_per_dim"])
+        score = self._validate(self.best)["bits_per_dim"]
+        if score > best["val_bits_per_dim"] + SAME:
+            raise ValueError(
+                f"{run.model} is not the best model of {run.history}: it has {score:.4f} bits per dimension "
+                f"of the validation images instead of {best['val_bits_per_dim']:.4f}. Put the file back, or "
+                "start the run again with `overwrite`."
+            )
+        return State(epoch, rows, best["epoch"], score)
 
     def run_to_end(
         self,
@@ -106,15 +155,29 @@ class TrainingLoop:
         """
         self._say_what_begins()
         report = Report(self.history, on_epoch)
-        if not self._has_all_epochs() and not self.stop_when_stalled.is_stalled():
-            self._fit([report, *callbacks])
-        self._write_result()
-        self._draw()
-        ended_by = self._ended_by(report)
-        can_go_on = ended_by in ("the time limit", "the caller", "a callback")
-        metrics = self._metrics() | {"ended_by": ended_by, "can_go_on": can_go_on}
+        self.save_state.remember(self.first_epoch)
+        try:
+            if not self._has_all_epochs() and not self.stop_when_stalled.is_stalled():
+                self._fit([report, *callbacks])
+            self._save()
+            self._draw()
+            metrics = self._metrics(report)
+        except KeyboardInterrupt:
+            self.keep_best.keep_something()
+            self._save()
+            with contextlib.suppress(OSError):  # a terminal that was closed
+                self._draw()
+                self.say(
+                    f"Interrupted; the best model so far is in {self.run.path}. "
+                    f"`tfp-realnvp train --resume --run-dir {self.run.path}` goes on."
+                )
+            raise
+        except Exception:
+            if self.history.rows:
+                self._save()
+            raise
         write_json(metrics, self.run.metrics)
-        if not can_go_on:
+        if not metrics["can_go_on"]:
             self.run.remove_state()
         return metrics
 
@@ -150,21 +213,9 @@ class TrainingLoop:
                 callbacks=[*self._callbacks(), progress, *callbacks],
                 verbose=0,
             )
-        except KeyboardInterrupt:
-            progress.close()
-            self._write_result()
-            self._draw()
-            self.say(
-                f"Interrupted; the best model so far is in {self.run.path}. "
-                f"`tfp-realnvp train --resume --run-dir {self.run.path}` goes on."
-            )
-            raise
-        except Exception:
-            if self.history.rows:
-                self._write_result()
-            raise
         finally:
-            progress.close()
+            with contextlib.suppress(OSError):  # a terminal that was closed
+                progress.close()
 
     def _callbacks(self) -> list[keras.callbacks.Callback]:
         """Those of the run, in the order in which each needs what others did before."""
@@ -185,7 +236,7 @@ class TrainingLoop:
             self.history,
             self.keep_best,
             self.stop_when_stalled,
-            SaveState(self._write_state, budget, warn=self.say),
+            self.save_state,
         ]
 
     def _validate(self, model: ImageFlow) -> dict[str, float]:
@@ -196,15 +247,29 @@ class TrainingLoop:
         known = bool(model.labels) and set(images.labels) <= set(model.labels)
         return evaluation.score(model.log_prob, images.images, images.labels if known else None)
 
-    def _write_result(self):
-        """Write the history and the best model so far."""
+    def _save(self):
+        """Write the state after the last whole epoch, then the history and the best model.
+
+        The state comes first. So it always holds a model at least as good as model.keras, which a resumed run
+        never replaces by a worse one.
+        """
+        best = self.keep_best.best
+        epoch, values = self.save_state.remembered
+        self.best.set_weights(best.weights)
+        saved = epoch, best.epoch, len(self.history.rows)
+        if self._saved == saved:
+            return
+        score = None if math.isnan(best.bits_per_dim) else best.bits_per_dim
+        self.run.state.write(
+            State(epoch, self.history.rows[:epoch], best.epoch, score),
+            training=values,
+            best=best.weights,
+        )
         if self.history.rows:
             self.run.write_history(self.history.rows)
-        self.keep_best.write(self.run)
-
-    def _write_state(self, epoch: int):
-        self._write_result()
-        self.run.write_state(epoch, training=self.flow, average=self.average)
+        with replacing(self.run.model) as temporary:
+            self.best.save(temporary)
+        self._saved = saved
 
     def _draw(self):
         images = self.best.sample(DRAWN, seed=self.config.seed).numpy()
@@ -214,13 +279,16 @@ class TrainingLoop:
             columns = {key: [row[key] for row in rows] for key in rows[0]}
             views.write_png(views.learning_curve(columns), self.run.learning_curve)
 
-    def _metrics(self) -> dict[str, Any]:
-        scores = {name: self._score(self.best, images) for name, images in self.scored.items()}
-        rows = self.history.rows
+    def _metrics(self, report: Report) -> dict[str, Any]:
+        self.average.set_weights(self.keep_best.best.weights)  # it is compiled for scoring already
+        scores = {name: self._score(self.average, images) for name, images in self.scored.items()}
+        rows, ended_by = self.history.rows, self._ended_by(report)
         return {
             **{name: scores.get(name) for name in ("train", "validation", "test", "held_out")},
+            "ended_by": ended_by,
+            "can_go_on": ended_by in ("the time limit", "the caller", "a callback"),
             "epochs": len(rows),
-            "best_epoch": self.history.best_epoch,
+            "best_epoch": self.keep_best.best.epoch,
             "seconds": round(self.budget.elapsed(), 1),
             "images_per_second": round(float(np.median([r["images_per_second"] for r in rows])), 1),
             "parameters": self.best.count_params(),

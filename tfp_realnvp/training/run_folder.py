@@ -14,6 +14,7 @@ import keras
 
 from tfp_realnvp.files import replacing, write_json
 from tfp_realnvp.flows import ImageFlow
+from tfp_realnvp.training.state import StateFolder
 
 __all__ = ["RunFolder"]
 
@@ -40,11 +41,12 @@ class RunFolder:
         self.samples = self.path / "samples.png"
         self.tensorboard = self.path / "tensorboard"
         self._state = self.path / "state"
+        self.state = StateFolder(self._state)
         self._lock = self.path / ".lock"
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
-        """Keep other processes out while the block runs.
+        """Keep other processes out while the block runs; what a killed one left half-written is removed.
 
         Raises:
           FileExistsError: another process has the folder.
@@ -59,6 +61,7 @@ class RunFolder:
                 f"{self.path} is in use by another process: wait for it, or choose another `run_dir`."
             ) from None
         try:
+            self._remove_remains()
             yield
         finally:
             lock.release()
@@ -73,8 +76,10 @@ class RunFolder:
           overwrite: whether what an earlier run left may be replaced.
 
         Raises:
-          FileExistsError: the folder is not empty and `overwrite` is False.
+          FileExistsError: the folder is not empty and `overwrite` is False, or it is an export.
         """
+        if self._is_export():
+            raise FileExistsError(f"{self.path} is an export: choose another `run_dir`.")
         others = [path for path in self.path.iterdir() if path != self._lock]
         if others and not overwrite:
             raise FileExistsError(
@@ -82,11 +87,37 @@ class RunFolder:
                 "or replace it by `overwrite`."
             )
 
+    def check_can_go_on(self) -> None:
+        """Make sure that the run can be resumed.
+
+        Raises:
+          ValueError: it is finished, it has a model but no state, or the folder is an export.
+        """
+        in_python = (
+            f"To train on from its model in Python: `import tfp_realnvp.flows; flow = "
+            f"keras.saving.load_model('{self.model}'); flow.fit(images)`."
+        )
+        if self._is_export():
+            raise ValueError(
+                f"{self.path} is an export, not a run, so it cannot go on. {in_python}"
+            )
+        if self.is_finished():
+            raise ValueError(
+                f"the run in {self.path} is finished: choose another `run_dir`, or start a new run."
+            )
+        if self.model.is_file() and not self.state.is_there():
+            raise ValueError(
+                f"the run in {self.path} has a model, but no state to go on from: choose another `run_dir`, "
+                f"or replace the run by `overwrite`. {in_python}"
+            )
+
+    def has_result(self) -> bool:
+        """Whether something of what was learned is here."""
+        return self.model.is_file() or self.state.is_there()
+
     def clear(self) -> None:
         """Remove what an earlier run left; other files in the folder stay."""
-        for path in vars(self).values():
-            if path in (self.path, self._lock):
-                continue
+        for path in self._paths():
             if path.is_dir():
                 shutil.rmtree(path)
             else:
@@ -120,8 +151,19 @@ class RunFolder:
         return config
 
     def read_metrics(self) -> dict | None:
-        """Read metrics.json; None if the run has not come to its end."""
-        return json.loads(self.metrics.read_text()) if self.metrics.is_file() else None
+        """Read metrics.json; None if the run has not come to its end.
+
+        Raises:
+          ValueError: it is damaged.
+        """
+        if not self.metrics.is_file():
+            return None
+        try:
+            metrics = json.loads(self.metrics.read_text())
+            metrics["can_go_on"]
+        except (ValueError, TypeError, KeyError) as error:
+            raise ValueError(f"{self.metrics} is damaged: {error!r}.") from error
+        return metrics
 
     def load_model(self) -> ImageFlow:
         """The best model of the run.
@@ -155,35 +197,22 @@ class RunFolder:
             writer.writerows(rows)
 
     def read_history(self) -> list[dict]:
-        """The rows of history.csv, numbers as floats."""
+        """The rows of history.csv: the epochs as integers, the rest as floats.
+
+        Raises:
+          ValueError: it is damaged.
+        """
         if not self.history.is_file():
             return []
-        with self.history.open(newline="") as stream:
-            return [
-                {key: float(value) for key, value in row.items()} for row in csv.DictReader(stream)
-            ]
-
-    def write_state(self, epoch: int, **models: keras.Model) -> None:
-        """Keep the models' weights, and their optimizers' state, after `epoch` whole epochs."""
-        with replacing(self._state / f"{epoch:06d}") as folder:
-            folder.mkdir()
-            for name, model in models.items():
-                model.save_weights(folder / f"{name}.weights.h5")
-        for path in self._state.iterdir():
-            if path.name.isdecimal() and int(path.name) < epoch:
-                shutil.rmtree(path)
-
-    def read_state(self, **models: keras.Model) -> int:
-        """Put the latest state into the models; the number of its epochs, 0 if there is none."""
-        states = [path for path in self._state.glob("*") if path.name.isdecimal()]
-        if not states:
-            return 0
-        latest = max(states)
-        for name, model in models.items():
-            if optimizer := getattr(model, "optimizer", None):
-                optimizer.build(model.trainable_variables)
-            model.load_weights(latest / f"{name}.weights.h5")
-        return int(latest.name)
+        try:
+            with self.history.open(newline="") as stream:
+                rows = [
+                    {key: float(value) for key, value in row.items()}
+                    for row in csv.DictReader(stream)
+                ]
+            return [row | {"epoch": int(row["epoch"])} for row in rows]
+        except (ValueError, TypeError, KeyError) as error:
+            raise ValueError(f"{self.history} is damaged: {error!r}.") from error
 
     def copy_result(self, target: RunFolder) -> None:
         """Copy the configuration, history, model and metrics, as far as they are there, into another folder."""
@@ -201,3 +230,26 @@ class RunFolder:
     def remove_state(self) -> None:
         """Remove what only an unfinished run needs."""
         shutil.rmtree(self._state, ignore_errors=True)
+
+    def _is_export(self) -> bool:
+        return any(self.path.glob("*/saved_model.pb"))
+
+    def _paths(self) -> list[Path]:
+        """What a run may write here."""
+        return [
+            self.config,
+            self.history,
+            self.model,
+            self.metrics,
+            self.learning_curve,
+            self.samples,
+            self.tensorboard,
+            self._state,
+        ]
+
+    def _remove_remains(self):
+        """Remove the temporary folders of `files.replacing` that a killed process left."""
+        for path in [*self._paths(), self._state / "*"]:
+            for remains in path.parent.glob(f".{path.name}.????????"):
+                if remains.is_dir():
+                    shutil.rmtree(remains)

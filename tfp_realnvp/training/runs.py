@@ -22,7 +22,7 @@ from tfp_realnvp.training.images import RunImages, load_images
 from tfp_realnvp.training.loop import TrainingLoop
 from tfp_realnvp.training.run_folder import RunFolder
 
-__all__ = ["resume", "train"]
+__all__ = ["build_flow", "resume", "train"]
 
 PACKAGES = ("tfp-realnvp", "tensorflow", "keras", "tensorflow-probability", "numpy")
 
@@ -89,21 +89,27 @@ def train(
         logs = _tensorboard(run) if tensorboard else []
         images = load_images(config)
         config = config.resolved(len(images.train))
-        flow = _build_flow(config, images)
+        flow = build_flow(config, images)
+        loop = TrainingLoop(
+            config, run, images, flow, started=started, score_test=score_test, say=say
+        )
         run.clear()
         run.write_config(
             {
                 "training": dataclasses.asdict(config),
+                "data": {"sha256": images.checksum()},
                 "flow": {"class": type(flow).__name__, "config": flow.get_config()},
                 "versions": {name: metadata.version(name) for name in PACKAGES}
                 | {"python": platform.python_version()},
                 "device": hardware.name(),
             }
         )
-        loop = TrainingLoop(
-            config, run, images, flow, started=started, score_test=score_test, say=say
-        )
-        return loop.run_to_end(callbacks=[*logs, *callbacks], on_epoch=on_epoch)
+        try:
+            return loop.run_to_end(callbacks=[*logs, *callbacks], on_epoch=on_epoch)
+        except Exception:
+            if not run.has_result():
+                run.clear()  # it would be in the way of a corrected run
+            raise
 
 
 def resume(
@@ -135,26 +141,26 @@ def resume(
 
     Raises:
       FileNotFoundError: not a run folder.
-      ValueError: the run is finished or its time is used up, or the folder is damaged or of another
-        version.
+      ValueError: the run is finished or its time is used up, it has no state to go on from, its images have
+        changed, or the folder is damaged, an export or of another version.
     """
     started = time.monotonic() if started is None else started
     run = RunFolder(run_dir)
-    config = TrainingConfig.from_json(run.read_config())
-    if run.is_finished():
-        raise ValueError(
-            f"the run in {run.path} is finished: choose another `run_dir`, or start a new run."
-        )
+    content = run.read_config()
+    config = TrainingConfig.from_json(content)
+    run.check_can_go_on()
     if time_limit is not None:
         limit = None if math.isinf(time_limit) else time_limit
         config = dataclasses.replace(config, time_limit=limit)
     with run.locked():
         logs = _tensorboard(run) if tensorboard else []
         images = load_images(config)
-        flow = _build_flow(config, images)
+        _check_images(images, content, config)
+        flow = build_flow(config, images)
         loop = TrainingLoop(
             config, run, images, flow, started=started, score_test=score_test, say=say
         )
+        loop.go_on()
         if loop.budget.is_used_up():
             raise ValueError(
                 f"the run in {run.path} has used up its time limit of {config.time_limit:.0f} s: go on with "
@@ -163,7 +169,18 @@ def resume(
         return loop.run_to_end(callbacks=[*logs, *callbacks], on_epoch=on_epoch)
 
 
-def _build_flow(config: TrainingConfig, images: RunImages) -> ImageFlow:
+def _check_images(images: RunImages, content: dict, config: TrainingConfig) -> None:
+    """Make sure that the images are those of the run's start, which its config.json tells since version 0.5."""
+    then = content.get("data", {}).get("sha256")
+    if then is not None and then != images.checksum():
+        raise ValueError(
+            f"the training images or labels of {config.dataset} have changed since the run began: put the "
+            "former ones back, or start a new run."
+        )
+
+
+def build_flow(config: TrainingConfig, images: RunImages) -> ImageFlow:
+    """The new flow of a run, adapted to its images."""
     flow = BY_NAME[config.flow](
         images.image_shape,
         **config.flow_options(),

@@ -1,0 +1,339 @@
+"""Whatever interrupts a run, nothing is lost, and the run ends where it would have ended anyway."""
+
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+from conftest import TINY, perturb
+
+from tfp_realnvp import training
+from tfp_realnvp.training import runs
+from tfp_realnvp.training.config import TrainingConfig
+from tfp_realnvp.training.images import load_images
+from tfp_realnvp.training.loop import TrainingLoop
+from tfp_realnvp.training.run_folder import RunFolder
+from tfp_realnvp.training.signals import EndAtSignal, EndedBySignal
+
+CONFIG = TrainingConfig(**TINY["realnvp"], hold_out=(9,), epochs=3, precision="float32")
+KILLS = int(os.environ.get("KILLS", "2"))
+
+
+class CtrlC(keras.callbacks.Callback):
+    """Ctrl-C in the middle of an epoch."""
+
+    def __init__(self, epoch):
+        super().__init__()
+        self.epoch = epoch
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.now = epoch + 1
+
+    def on_train_batch_end(self, batch, logs=None):
+        if self.now == self.epoch:
+            raise KeyboardInterrupt
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """The metrics of a run that nothing interrupts."""
+    return training.train(CONFIG, tmp_path_factory.mktemp("runs") / "whole")
+
+
+@pytest.fixture(scope="module")
+def interrupted_run(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("runs") / "interrupted"
+    with pytest.raises(KeyboardInterrupt):
+        training.train(CONFIG, folder, callbacks=[CtrlC(epoch=3)])
+    return folder
+
+
+@pytest.fixture
+def interrupted(interrupted_run, tmp_path):
+    """A run that Ctrl-C ended seconds after its start, in its third epoch; a test may change it."""
+    return RunFolder(shutil.copytree(interrupted_run, tmp_path / "run"))
+
+
+def as_of_version_0_4(run):
+    """Turn the state into one of version 0.4.0: weights in files of Keras."""
+    (state,) = (run.path / "state").iterdir()
+    images = load_images(CONFIG)
+    config = CONFIG.resolved(len(images.train))
+    loop = TrainingLoop(
+        config,
+        run,
+        images,
+        runs.build_flow(config, images),
+        started=0.0,
+        score_test=False,
+        say=print,
+    )
+    loop.go_on()
+    shutil.rmtree(state)
+    former = state.with_name("000002")
+    former.mkdir()
+    loop.flow.save_weights(former / "training.weights.h5")
+    loop.average.save_weights(former / "average.weights.h5")
+
+
+def same(resumed, whole):
+    return all(
+        resumed[part]["bits_per_dim"] == pytest.approx(whole[part]["bits_per_dim"], rel=1e-5)
+        for part in ("train", "validation", "test")
+    )
+
+
+@pytest.mark.slow
+def test_a_run_of_seconds_goes_on_where_it_was(interrupted, whole):
+    said = []
+    resumed = training.resume(interrupted.path, say=said.append)
+    assert "from epoch 3 on" in said[0] and same(resumed, whole)
+    assert [line.split(",")[0] for line in interrupted.history.read_text().split()] == [
+        "epoch", "1", "2", "3"
+    ]  # fmt: skip
+
+
+@pytest.mark.slow
+def test_a_better_model_is_never_replaced(interrupted):
+    before = interrupted.load_model().get_weights()
+    with pytest.raises(KeyboardInterrupt):
+        training.resume(interrupted.path, callbacks=[CtrlC(epoch=3)])
+    for old, new in zip(before, interrupted.load_model().get_weights(), strict=True):
+        np.testing.assert_array_equal(old, new)
+    assert len(interrupted.read_history()) == 2
+
+
+@pytest.mark.slow
+def test_interrupted_twice_in_the_first_epoch(tmp_path, whole):
+    with pytest.raises(KeyboardInterrupt):
+        training.train(CONFIG, tmp_path / "run", callbacks=[CtrlC(epoch=1)])
+    run = RunFolder(tmp_path / "run")
+    before = run.load_model().get_weights()
+    with pytest.raises(KeyboardInterrupt):
+        training.resume(run.path, callbacks=[CtrlC(epoch=1)])
+    for old, new in zip(before, run.load_model().get_weights(), strict=True):
+        np.testing.assert_array_equal(old, new)
+    assert same(training.resume(run.path), whole)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("lost", ["history.csv", "model.keras"])
+def test_a_state_holds_all_that_it_needs(interrupted, whole, lost):
+    (interrupted.path / lost).write_text("")
+    resumed = training.resume(interrupted.path)
+    assert same(resumed, whole) and resumed["epochs"] == 3
+    assert [row["epoch"] for row in interrupted.read_history()] == [1, 2, 3]
+    assert interrupted.load_model().image_shape == (8, 8, 1)
+
+
+@pytest.mark.slow
+def test_run_of_version_0_4_goes_on(interrupted, whole):
+    as_of_version_0_4(interrupted)
+    assert same(training.resume(interrupted.path), whole)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("change", ["empty", "cut", "missing"])
+def test_run_of_version_0_4_without_its_history(interrupted, change):
+    as_of_version_0_4(interrupted)
+    lines = interrupted.history.read_text().splitlines(keepends=True)
+    interrupted.history.write_text({"empty": "", "cut": "".join(lines[:2])}.get(change, ""))
+    if change == "missing":
+        interrupted.history.unlink()
+    with pytest.raises(ValueError, match=r"history.csv does not have the 2 epochs.*`overwrite`"):
+        training.resume(interrupted.path)
+
+
+@pytest.mark.slow
+def test_run_of_version_0_4_with_another_model(interrupted):
+    as_of_version_0_4(interrupted)
+    perturb(interrupted.load_model()).save(interrupted.model)
+    with pytest.raises(ValueError, match=r"model.keras is not the best model of .*history.csv"):
+        training.resume(interrupted.path)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["state.json", "SHA256SUMS", "training.npz"])
+@pytest.mark.parametrize("damage", ["cut", "changed", "missing"])
+def test_damaged_state_is_refused(interrupted, name, damage):
+    (file,) = (interrupted.path / "state").glob(f"*/{name}")
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 1
+    file.write_bytes(content[: len(content) // 3] if damage == "cut" else content)
+    if damage == "missing":
+        file.unlink()
+    with pytest.raises(ValueError, match=r"state/0.* is damaged .*`overwrite`"):
+        training.resume(interrupted.path)
+
+
+def test_model_without_a_state_is_refused(interrupted):
+    shutil.rmtree(interrupted.path / "state")
+    before = interrupted.model.read_bytes()
+    with pytest.raises(ValueError, match=r"no state to go on from.*`overwrite`.*load_model"):
+        training.resume(interrupted.path)
+    assert interrupted.model.read_bytes() == before
+
+
+def test_export_is_not_a_run(interrupted):
+    (interrupted.path / "1").mkdir()
+    (interrupted.path / "1" / "saved_model.pb").touch()
+    with pytest.raises(ValueError, match=r"is an export, not a run.*load_model"):
+        training.resume(interrupted.path)
+    with pytest.raises(FileExistsError, match="is an export"):
+        training.train(CONFIG, interrupted.path, overwrite=True)
+
+
+def test_what_a_killed_run_left_half_written_is_removed(interrupted):
+    state = interrupted.path / "state"
+    for place in (interrupted.path / ".model.keras.ab_12x9z", state / ".000003.abcd1234"):
+        place.mkdir()
+        (place / "new.keras").write_text("half")
+    mine = interrupted.path / ".model.keras.notes"
+    mine.write_text("mine")
+    with interrupted.locked():
+        pass
+    assert [path for path in interrupted.path.iterdir() if path.name.startswith(".")] == [mine]
+    assert len(list(state.iterdir())) == 1
+
+
+@pytest.mark.slow
+def test_changed_images_are_refused(tmp_path):
+    images = np.random.default_rng(0).integers(256, size=(200, 4, 4), dtype=np.uint8)
+    data = tmp_path / "data.npz"
+    np.savez(data, images=images, labels=np.arange(200) % 2)
+    config = TrainingConfig(dataset=f"npz:{data}", **TINY["realnvp"], epochs=2)
+    with pytest.raises(KeyboardInterrupt):
+        training.train(config, tmp_path / "run", callbacks=[CtrlC(epoch=2)])
+    images[:, 0, 0] ^= 1
+    np.savez(data, images=images, labels=np.arange(200) % 2)
+    with pytest.raises(ValueError, match="have changed since the run began"):
+        training.resume(tmp_path / "run")
+
+
+@pytest.mark.slow
+def test_a_run_that_fails_at_once_is_not_in_the_way(tmp_path):
+    class Fail(keras.callbacks.Callback):
+        def on_train_batch_end(self, batch, logs=None):
+            raise FloatingPointError
+
+    with pytest.raises(FloatingPointError):
+        training.train(CONFIG, tmp_path / "run", callbacks=[Fail()])
+    assert not (tmp_path / "run").exists()
+
+
+class _SignalInDestructor(keras.callbacks.Callback):
+    """Python ignores exceptions there."""
+
+    def on_train_batch_end(self, batch, logs=None):
+        class Dying:
+            def __del__(self):
+                signal.raise_signal(signal.SIGTERM)
+
+        Dying()
+
+
+def test_no_signal_is_swallowed():
+    model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
+    model.compile(loss="mse")
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(EndedBySignal) as error, EndAtSignal() as end:
+        model.fit(np.ones((4, 1)), np.ones(4), verbose=0, callbacks=[_SignalInDestructor(), end])
+    assert error.value.number == signal.SIGTERM
+    assert signal.getsignal(signal.SIGTERM) == before
+
+
+def test_signals_outside_of_training_are_exceptions_at_once():
+    with pytest.raises(EndedBySignal), EndAtSignal():
+        signal.raise_signal(signal.SIGTERM)
+
+
+def test_a_second_ctrl_c_ends_at_once():
+    with EndAtSignal() as end:
+        end.on_train_begin()
+        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(signal.SIGHUP)  # a closed terminal sends it twice
+        with pytest.raises(EndedBySignal):
+            signal.raise_signal(signal.SIGINT)
+
+
+# with the state written after every epoch; a shell's background jobs ignore SIGINT
+PROGRAM = """
+import signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)
+from tfp_realnvp import cli
+from tfp_realnvp.training import epochs
+epochs.STATE_SECONDS = 0
+cli.main(["train", *sys.argv[1:]])
+"""
+
+
+def train(run, *options):
+    return subprocess.Popen(
+        [sys.executable, "-c", PROGRAM, "--run-dir", str(run), *options],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+LONG = ("--flow", "realnvp", "--width", "32", "--patience", "10000")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "status"), [("SIGINT", 130), ("SIGTERM", 143), ("SIGHUP", 129)])
+def test_signals_of_the_command(tmp_path, name, status):
+    process = train(tmp_path / "run", *LONG, "--epochs", "10000")
+    for line in process.stderr:
+        if line.startswith("epoch 2/"):
+            process.send_signal(getattr(signal, name))
+            break
+    _, errors = process.communicate(timeout=120)
+    assert process.returncode == status, errors
+    assert "Interrupted; the best model so far" in errors and "Traceback" not in errors
+    run = RunFolder(tmp_path / "run")
+    assert run.has_result() and len(run.read_history()) >= 2
+
+
+@pytest.mark.slow
+def test_killed_at_random_moments(tmp_path):
+    """`KILLS=200 pytest tests/test_interruptions.py -k random` does it for longer."""
+    options = [*LONG, "--epochs", "60", "--json"]
+    process = train(tmp_path / "whole", *options)
+    whole = json.loads(process.communicate(timeout=300)[0])
+    run = RunFolder(tmp_path / "run")
+    options_now, seed = options, random.randrange(10**6)
+    chance = random.Random(seed)
+    for kill in range(KILLS):
+        number = chance.choice([signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+        process = train(run.path, *options_now)
+        if chance.random() < 0.8:  # else while the program starts
+            process.stderr.readline()
+        try:
+            process.wait(chance.uniform(0, whole["seconds"]))
+        except subprocess.TimeoutExpired:
+            process.send_signal(number)
+        _, errors = process.communicate(timeout=120)
+        expected = {0, -number} if number == signal.SIGKILL else {0, 128 + number, -number}
+        assert process.returncode in expected, (seed, kill, errors)
+        if run.is_finished():  # another run from its start
+            _check_same(run, whole, (seed, kill))
+            shutil.rmtree(run.path)
+        options_now = [*options, "--resume"] if run.config.is_file() else options
+    if not run.is_finished():
+        process = train(run.path, *options_now)
+        _, errors = process.communicate(timeout=300)
+        assert process.returncode == 0, (seed, errors)
+    _check_same(run, whole, seed)
+
+
+def _check_same(run, whole, hint):
+    metrics = run.read_metrics()
+    assert same(metrics, whole) and metrics["epochs"] == whole["epochs"], hint
+    assert [row["epoch"] for row in run.read_history()] == list(range(1, 61)), hint
+    assert not [path for path in run.path.iterdir() if path.name.startswith(".model")], hint
