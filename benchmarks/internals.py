@@ -1,5 +1,6 @@
 """What the benchmarks use of `tfp_realnvp` that is not public. If a name moves, only this file changes."""
 
+from tfp_realnvp.compute import blocks
 from tfp_realnvp.compute.sharding import in_shards
 from tfp_realnvp.flows.options import OPTIONS
 from tfp_realnvp.training.average_weights import AverageWeights
@@ -20,6 +21,7 @@ __all__ = [
     "ShowProgress",
     "StopInTime",
     "StopWhenDiverged",
+    "blocks",
     "in_shards",
     "training_batches",
 ]

@@ -12,7 +12,7 @@ import typer
 from PIL import Image
 
 from tfp_realnvp import cli, datasets, training, views
-from tfp_realnvp.cli import commands, options
+from tfp_realnvp.cli import options
 from tfp_realnvp.cli.config_options import make_config
 from tfp_realnvp.cli.main import app, with_options
 from tfp_realnvp.flows.options import OPTIONS
@@ -233,18 +233,6 @@ def test_default_outputs_are_replaced(call, run_dir, tmp_path):
     }  # fmt: skip
 
 
-def test_batches_of_samples(call, run_dir, tmp_path, monkeypatch):
-    """Each has other images, and the first the same as without batches."""
-    run = ("sample", run_dir, "--seed", 3, "--output")
-    assert call(*run, tmp_path / "few.png", "--num", 10)[0] == 0
-    monkeypatch.setattr(commands, "BATCH", 10)
-    assert call(*run, tmp_path / "many.png", "--num", 25)[0] == 0
-    few, many = (np.asarray(Image.open(tmp_path / f"{name}.png")) for name in ("few", "many"))
-    rows = [many[start : start + 8 * 14] for start in (0, 9 * 14)]
-    np.testing.assert_array_equal(rows[0], few)
-    assert np.any(rows[0] != rows[1])
-
-
 def test_hold_out_takes_ranges():
     config = {**vars(TrainingConfig()), "time_limit": "none"}
     for texts in (["0-3"], ["0", "1", "2-3"], ["0-3", "1"]):
@@ -310,6 +298,20 @@ def test_beside_the_versions_lies_what_is_of_the_newest(call, run_dir, tmp_path)
     assert status == 2 and "history.csv is there already" in errors
     assert call("export", run_dir, target.path, "--overwrite")[0] == 0
     assert target.read_metrics() == metrics and len(target.read_history()) == 3
+
+
+@pytest.mark.slow
+def test_export_of_version_0_4_gets_another_version(call, run_dir, tmp_path):
+    target = tmp_path / "digits"
+    assert call("export", run_dir, target)[0] == 0
+    (target / "1" / "assets.extra" / "beside.json").unlink()  # that version kept no record
+    (target / "metrics.json").unlink()
+    assert call("export", run_dir, target)[0] == 0
+    assert (target / "2").is_dir() and (target / "metrics.json").is_file()
+    (target / "2" / "assets.extra" / "beside.json").unlink()
+    (target / "config.json").write_text("{}")
+    status, _, errors = call("export", run_dir, target)
+    assert status == 2 and "has versions of something else" in errors
 
 
 @pytest.mark.slow

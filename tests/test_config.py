@@ -39,7 +39,8 @@ def test_of_numpy_and_path():
         learning_rate=np.float32(0.5),
     )
     content = json.loads(json.dumps(dataclasses.asdict(config.resolved(1000))))
-    assert content["manual_dir"] == "files" and content["hold_out"] == [8, 9]
+    assert Path(content["manual_dir"]) == Path("files").absolute()
+    assert content["hold_out"] == [8, 9]
     assert content["width"] == 7 and content["learning_rate"] == 0.5
 
 

@@ -3,7 +3,7 @@ import pytest
 from conftest import random_images
 
 from tfp_realnvp import datasets
-from tfp_realnvp.datasets import LabelledImages
+from tfp_realnvp.datasets import ImageSet, LabelledImages
 
 DATA = LabelledImages(random_images(50, (4, 4, 1)), np.arange(50) % 5)
 
@@ -67,6 +67,11 @@ def test_draw_shots():
             lambda: LabelledImages(DATA.images, DATA.labels[:3]),
             r"`labels` must have the shape \[50\].*received \[3\]",
         ),
+        (
+            lambda: ImageSet(DATA, LabelledImages(random_images(3, (4, 5, 1)), np.arange(3))),
+            r"images of one shape.*\[4, 4, 1\] for training and \[4, 5, 1\] for testing",
+        ),
+        (lambda: ImageSet(DATA, DATA.take(np.arange(0))), "at least one image.*received 50 and 0"),
     ],
 )
 def test_bad_input(call, words):

@@ -1,3 +1,4 @@
+import errno
 import json
 import os
 
@@ -60,3 +61,15 @@ def test_an_output_is_checked_before_the_work(tmp_path):
     for place in (path / "under_a_file", "/proc/nowhere/file"):
         with pytest.raises(OSError, match="nothing can be written into"):
             files.check_output(place, overwrite=True)
+
+
+def test_full_disk_is_said_with_the_place(tmp_path):
+    path = tmp_path / "file.txt"
+    path.write_text("old")
+    with (
+        pytest.raises(OSError, match=r"cannot write .*file.txt: No space"),
+        files.replacing(path) as temporary,
+    ):
+        temporary.write_text("half")
+        raise OSError(errno.ENOSPC, "No space left on device")
+    assert path.read_text() == "old" and list(tmp_path.iterdir()) == [path]

@@ -1,5 +1,6 @@
 """Whatever interrupts a run, nothing is lost, and the run ends where it would have ended anyway."""
 
+import errno
 import json
 import os
 import random
@@ -14,7 +15,7 @@ import pytest
 from conftest import TINY, perturb
 
 from tfp_realnvp import training
-from tfp_realnvp.training import runs
+from tfp_realnvp.training import runs, state
 from tfp_realnvp.training.config import TrainingConfig
 from tfp_realnvp.training.images import load_images
 from tfp_realnvp.training.loop import TrainingLoop
@@ -200,6 +201,21 @@ def test_what_a_killed_run_left_half_written_is_removed(interrupted):
         pass
     assert [path for path in interrupted.path.iterdir() if path.name.startswith(".")] == [mine]
     assert len(list(state.iterdir())) == 1
+
+
+@pytest.mark.slow
+def test_full_disk_keeps_the_model(tmp_path, monkeypatch):
+    def full(path, arrays, *more):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(state.np, "savez", full)
+    said = []
+    metrics = training.train(CONFIG, tmp_path / "run", say=said.append)
+    run = RunFolder(tmp_path / "run")
+    assert run.load_model() and len(run.read_history()) == metrics["epochs"] == 3
+    expected = ["the state of the run, going on: cannot write ", "run, only its best model: cannot"]
+    for words in expected:
+        assert any(words in line and "state/000001: No space left" in line for line in said)
 
 
 @pytest.mark.slow

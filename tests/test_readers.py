@@ -10,6 +10,7 @@ import pytest
 from conftest import random_images
 from PIL import Image
 
+from tfp_realnvp import datasets
 from tfp_realnvp.datasets import idx, npz, png
 
 IMAGES = random_images(6, (5, 4, 1))[..., 0]
@@ -115,6 +116,15 @@ def test_npz(tmp_path):
         file, images=IMAGES, labels=LABELS, test_images=IMAGES[:2], test_labels=LABELS[:2]
     )
     assert len(npz.read_npz(file)[1][0]) == 2
+
+
+def test_test_images_that_do_not_fit_are_found_when_they_are_read(tmp_path):
+    file = tmp_path / "data.npz"
+    for images in (IMAGES[:, :4], IMAGES[:0]):
+        labels = LABELS[: len(images)]
+        np.savez(file, images=IMAGES, labels=LABELS, test_images=images, test_labels=labels)
+        with pytest.raises(ValueError, match=r"npz:.*data.npz: expected .*for testing"):
+            datasets.load(f"npz:{file}")
 
 
 @pytest.mark.parametrize(

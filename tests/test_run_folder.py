@@ -32,12 +32,6 @@ def test_folder_without_a_run(tmp_path):
         RunFolder(tmp_path / "nothing").load_model()
 
 
-def test_run_without_a_model(copy):
-    copy.model.unlink()
-    with pytest.raises(FileNotFoundError, match=r"has no model.keras.*`resume`"):
-        copy.load_model()
-
-
 @pytest.mark.parametrize("found", [1, 99])
 def test_run_of_another_version(copy, found):
     config = json.loads(copy.config.read_text())
@@ -59,6 +53,30 @@ def test_damaged_model(copy):
         copy.model.write_bytes(damaged)
         with pytest.raises(ValueError, match=r"model.keras is damaged"):
             copy.load_model()
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        ("metrics", "{", "metrics.json is damaged .Expecting"),
+        ("metrics", "{}", "metrics.json is damaged .it has no 'can_go_on'"),
+        ("history", "epoch,loss\n1,x\n", "history.csv is damaged .could not convert"),
+        ("history", "loss\n1\n", "history.csv is damaged .it has no 'epoch'"),
+    ],
+)
+def test_damaged_results(copy, name, content, words):
+    getattr(copy, name).write_text(content)
+    with pytest.raises(ValueError, match=f"{words}.*train again"):
+        getattr(copy, f"read_{name}")()
+
+
+def test_finished_run_without_its_model(copy):
+    copy.model.unlink()
+    with pytest.raises(FileNotFoundError, match=r"no model.keras, though .* put the file back"):
+        copy.load_model()
+    copy.metrics.unlink()
+    with pytest.raises(FileNotFoundError, match=r"no model.keras: .*`--resume` goes on"):
+        copy.load_model()
 
 
 def test_model_with_code_in_it_is_refused(copy):

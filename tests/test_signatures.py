@@ -273,6 +273,7 @@ def test_few_shot_distribution(flow, tmp_path):
     scores = pixels.log_prob(expected, tf.constant(IMAGES), levels=17)
     received = session.run("log_prob", {"images": IMAGES})["log_prob"]
     np.testing.assert_allclose(received, scores, rtol=1e-4)
+    assert session.run("log_prob", {"images": IMAGES[:0]})["log_prob"].shape == (0,)
     rows = {"seed": seed[None], "temperature": np.float32([1])}
     np.testing.assert_array_equal(session.run("sample_rows", rows)["images"].shape, (1, 4, 4, 1))
     cool = {"num_samples": np.int32(15), "seed": seed, "temperature": np.float32(0.01)}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import shutil
@@ -11,6 +12,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 __all__ = ["check_folder", "check_output", "replacing", "write_json"]
+
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def check_output(path: str | Path, *, overwrite: bool) -> None:
@@ -79,6 +82,10 @@ def replacing(path: str | Path) -> Iterator[Path]:
         temporary = folder / f"new{path.suffix}"
         yield temporary
         os.replace(temporary, path)
+    except OSError as error:
+        if error.errno in FULL:  # Python does not say where
+            raise OSError(f"cannot write {path}: {error.strerror}. Free some space.") from error
+        raise
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 

@@ -7,7 +7,7 @@ import hashlib
 import json
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,6 @@ import numpy as np
 import tensorflow as tf
 
 from tfp_realnvp import datasets, evaluation, fewshot, flows, hardware, serving, training, views
-from tfp_realnvp.compute.random_numbers import to_seed
 from tfp_realnvp.fewshot import FOR_PICTURES, Route
 from tfp_realnvp.files import check_folder, check_output, write_json
 from tfp_realnvp.flows.morph import morph as morph_images
@@ -25,8 +24,6 @@ from tfp_realnvp.training.run_folder import RunFolder
 __all__ = ["demo", "export", "morph", "sample", "score", "transfer"]
 
 Result = dict[str, Any]
-
-BATCH = evaluation.BATCH
 
 TRANSFERRED = ("comparison.png", "samples.png", "metrics.json")  # what `transfer` writes
 BESIDE = "beside"  # names and checksums of the files that an export copied beside its versions
@@ -57,29 +54,10 @@ def sample(
     flow = run.load_model()
     views.check_count(num, flow.image_shape)
     in_turn = np.resize(labels, num) if labels else None
-
-    def draw(rows: slice, seed: tf.Tensor) -> np.ndarray:
-        chosen = None if in_turn is None else in_turn[rows]
-        count = rows.stop - rows.start
-        return flow.sample(count, chosen, temperature=temperature, seed=seed).numpy()
-
-    images = _in_batches(draw, num, seed)
+    with _without_compiling():
+        images = flow.sample(num, in_turn, temperature=temperature, seed=seed).numpy()
     views.write_png(views.grid(images, levels=flow.levels), target, scale=views.scale_for(images))
     return {"images": num, "output": str(target)}
-
-
-def _in_batches(
-    draw: Callable[[slice, tf.Tensor], np.ndarray], num: int, seed: int | None
-) -> np.ndarray:
-    """Draw images, a batch at a time, which bounds the memory; each batch has a seed of its own."""
-    first = to_seed(seed)
-    with _without_compiling():
-        return np.concatenate(
-            [
-                draw(slice(start, min(start + BATCH, num)), tf.add(first, [0, start // BATCH]))
-                for start in range(0, num, BATCH)
-            ]
-        )
 
 
 @contextlib.contextmanager
@@ -169,9 +147,8 @@ def _draw(comparison: fewshot.Comparison, folder: Path, what: str, *, num: int, 
     rows |= comparison.draw_each(views.COLUMNS, seed=seed)
     levels = comparison.levels
     views.write_png(views.comparison(rows, levels=levels), folder / "comparison.png")
-    images = _in_batches(
-        lambda rows, seed: comparison.draw(rows.stop - rows.start, seed=seed), num, seed
-    )
+    with _without_compiling():
+        images = comparison.draw(num, seed=seed)
     grid = views.grid(images, levels=levels)
     views.write_png(grid, folder / "samples.png", scale=views.scale_for(images))
 
@@ -296,20 +273,38 @@ def _results(run: RunFolder) -> list[Path]:
 
 def _check_beside(target: RunFolder, *, overwrite: bool) -> None:
     """Beside the versions, an export replaces only files that an earlier export wrote there."""
-    versions = serving.export_versions(target.path)
+    records = [
+        target.path / str(version) / "assets.extra"
+        for version in serving.export_versions(target.path)
+    ]
     written: set[tuple[str, str]] = set()
-    for version in versions:
-        record = target.path / str(version) / "assets.extra" / f"{BESIDE}.json"
-        with contextlib.suppress(OSError, ValueError, AttributeError):  # of another program
-            written |= set(json.loads(record.read_text()).items())
-    if versions and not written and not overwrite:
+    former = False  # whether version 0.4.0 exported here: no record, but the same config.json in both places
+    config = (
+        None if target.samples.exists() else _read_json(target.config)
+    )  # it never exported pictures
+    for record in records:
+        beside = _read_json(record / f"{BESIDE}.json")
+        written |= set((beside or {}).items())
+        former |= (
+            beside is None and config is not None and config == _read_json(record / "config.json")
+        )
+    if records and not written and not former and not overwrite:
         raise FileExistsError(
             f"{target.path} has versions of something else: choose another `folder`, or add to them by "
             "`overwrite`."
         )
     for path in _results(target):
-        ours = path.is_file() and (path.name, _checksum(path)) in written
+        ours = path.is_file() and (former or (path.name, _checksum(path)) in written)
         check_output(path, overwrite=overwrite or ours)
+
+
+def _read_json(path: Path) -> Result | None:
+    """The object in a file; None if there is no such file, or something else in it."""
+    try:
+        content = json.loads(path.read_text())
+    except (OSError, ValueError):
+        return None
+    return content if isinstance(content, dict) else None
 
 
 def _checksum(path: Path) -> str:

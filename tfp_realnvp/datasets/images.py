@@ -79,11 +79,27 @@ class ImageSet:
       train: the images to learn from.
       test: the data set's own test split, if it has one.
       levels: number of grey levels; pixels are in [0, levels).
+
+    Raises:
+      ValueError: no training or no test images, or images of two shapes.
     """
 
     train: LabelledImages
     test: LabelledImages
     levels: int = 256
+
+    def __post_init__(self):
+        if len(self.train) == 0 or len(self.test) == 0:
+            raise ValueError(
+                "expected at least one image for training and one for testing, received "
+                f"{len(self.train):,} and {len(self.test):,}."
+            )
+        shape, of_test = self.image_shape, self.test.images.shape[1:]
+        if shape != of_test or min(shape) < 1:
+            raise ValueError(
+                "expected images of one shape [height, width, channels], each at least 1, received "
+                f"{list(shape)} for training and {list(of_test)} for testing."
+            )
 
     @property
     def image_shape(self) -> tuple[int, int, int]:

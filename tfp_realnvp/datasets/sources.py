@@ -51,11 +51,14 @@ def load(
     else:
         train_arrays, test_arrays = read_tfds(source, manual_dir=manual_dir, data_dir=data_dir)
     train = LabelledImages(*train_arrays)
-    if test_arrays is None:
-        train, test = split(train, fraction=0.2)
-    else:
-        test = LabelledImages(*test_arrays)
-    return ImageSet(train, test, levels)
+    try:
+        if test_arrays is None:
+            train, test = split(train, fraction=0.2)
+        else:
+            test = LabelledImages(*test_arrays)
+        return ImageSet(train, test, levels)
+    except ValueError as error:
+        raise ValueError(f"{source}: {error}") from error
 
 
 def check(

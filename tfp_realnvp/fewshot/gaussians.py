@@ -9,6 +9,7 @@ import tensorflow as tf
 from tensorflow_probability import bijectors as tfb
 from tensorflow_probability import distributions as tfd
 
+from tfp_realnvp.compute.blocks import in_blocks, rows_of_block
 from tfp_realnvp.compute.random_numbers import to_seed
 from tfp_realnvp.fewshot import multinormal
 from tfp_realnvp.fewshot.multinormal import FittedGaussian
@@ -126,7 +127,7 @@ def fit_route(flow: ImageFlow, shots: np.ndarray, route: Route, *, seed: int = 0
 def sample_images(
     distribution: tfd.Distribution, n: int, *, levels: int = 256, seed: int | None = None
 ) -> tf.Tensor:
-    """Draw images from a distribution over the unit cube.
+    """Draw images from a distribution over the unit cube, in blocks of a bounded size.
 
     Args:
       distribution: of `fit_latent`, `fit_pixels` or a flow.
@@ -142,8 +143,13 @@ def sample_images(
     """
     if n < 1:
         raise ValueError(f"`n` must be at least 1, received {n}.")
-    points = distribution.sample(n, seed=to_seed(seed))
-    return pixels.quantize(points, levels=levels)
+    first = to_seed(seed)
+
+    def block(start, end):
+        points = distribution.sample(end - start, seed=tf.add(first, [0, start]))
+        return pixels.quantize(points, levels=levels)
+
+    return in_blocks(block, n, largest=rows_of_block(distribution.event_shape))
 
 
 def _check(shots: np.ndarray) -> None:

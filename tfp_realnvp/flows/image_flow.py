@@ -15,6 +15,7 @@ from tensorflow_probability import bijectors as tfb
 from tensorflow_probability import distributions as tfd
 
 from tfp_realnvp.bijectors import UpToDate
+from tfp_realnvp.compute.blocks import in_blocks, rows_of_block
 from tfp_realnvp.compute.random_numbers import ALGORITHM, normal_rows, to_seed, uniform_rows
 from tfp_realnvp.compute.sharding import at_least_one_row, in_shards, shards
 from tfp_realnvp.compute.traces import Traces
@@ -197,7 +198,8 @@ class ImageFlow(DensityModel, abc.ABC):
             bijectors = self.make_bijectors(context)  # type: ignore[call-arg]
         return tfb.Chain([*self.normalization.bijectors, *bijectors])
 
-    # For users. Each method computes all its images at once: call it with batches.
+    # For users. In eager mode each method computes its images in blocks of a bounded size. In a `tf.function`
+    # it computes them all at once: call it there with batches.
 
     def log_prob(self, images, labels=None, *, seed: int = 0) -> tf.Tensor:
         """Log-probability of images, in nats per image, comparable between models and with papers.
@@ -278,7 +280,7 @@ class ImageFlow(DensityModel, abc.ABC):
         """
         shape, seed = check_sample_shape(n), to_seed(seed)
         temperature = check_temperature(temperature)
-        count = tf.constant(math.prod(shape)) if isinstance(shape, tuple) else tf.reduce_prod(shape)
+        count = math.prod(shape) if isinstance(shape, tuple) else tf.reduce_prod(shape)
         if self.labels and labels is None:
             drawn = tf.random.stateless_uniform(
                 [count], seed + 1, 0, len(self.labels), tf.int32, alg=ALGORITHM
@@ -289,7 +291,7 @@ class ImageFlow(DensityModel, abc.ABC):
             labels = tf.reshape(labels, [-1])
         labels = self._check_labels(labels)
         if tf.executing_eagerly():
-            images = self._compiled(self._sample_in_shards)(count, labels, temperature, seed)
+            images = self._sample_in_blocks(count, labels, temperature, seed)
         else:
             latents = self.draw_latents(count, temperature, seed)
             images = self._decode(self._conditioners, latents, labels)
@@ -402,8 +404,8 @@ class ImageFlow(DensityModel, abc.ABC):
     def _by_rows(self, method, images, *columns, **others):
         """Call `method(conditioners, images, ...)`, which treats each row by itself.
 
-        In eager mode it is compiled and computed in shards. In a `tf.function` of the caller's it is not
-        divided: a SavedModel must not depend on the machine that wrote it.
+        In eager mode it is compiled and computed in blocks, and each block in shards. In a `tf.function` of the
+        caller's it is not divided: a SavedModel must not depend on the machine that wrote it.
         """
         if not tf.executing_eagerly():
             function = functools.partial(method, self._conditioners, **others)
@@ -414,7 +416,14 @@ class ImageFlow(DensityModel, abc.ABC):
             return self._in_shards(function, tf.shape(images)[0], images, *columns)
 
         compiled = functools.partial(self._compiled(sharded, method.__name__), **others)
-        return at_least_one_row(compiled, images, *columns)
+
+        def block(start, end):
+            part = (
+                column if column is None else column[start:end] for column in (images, *columns)
+            )
+            return at_least_one_row(compiled, *part)
+
+        return in_blocks(block, len(images), largest=rows_of_block(self.image_shape))
 
     def _compiled(self, function, name=None):
         variables = list(self.variables)
@@ -468,9 +477,18 @@ class ImageFlow(DensityModel, abc.ABC):
         points = self._bijector(conditioners, labels).forward(latents)
         return pixels.quantize(points, levels=self.levels)
 
-    def _sample_in_shards(self, count, labels, temperature, seed):
+    def _sample_in_blocks(self, count, labels, temperature, seed):
+        draw = self._compiled(self._sample_in_shards)
+
+        def block(start, end):
+            part = None if labels is None else labels[start:end]
+            return draw(tf.constant(start), tf.constant(end - start), part, temperature, seed)
+
+        return in_blocks(block, count, largest=rows_of_block(self.image_shape))
+
+    def _sample_in_shards(self, first, count, labels, temperature, seed):
         def latents(start, end):
-            return self.draw_latents(end - start, temperature, seed, first=start)
+            return self.draw_latents(end - start, temperature, seed, first=first + start)
 
         return self._in_shards(self._decode, count, latents, labels)
 

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import tensorflow as tf
 from tensorflow_probability import distributions as tfd
 
+from tfp_realnvp.compute.sharding import at_least_one_row
 from tfp_realnvp.flows import ImageFlow, pixels
 from tfp_realnvp.serving.limits import LARGEST_TEMPERATURE, LOWEST, MAX_IMAGES
 
@@ -161,12 +162,16 @@ class _SignatureFunctions:
     def _log_prob(self, images, labels):
         if self._base is None:
             return self._flow.log_prob(images, labels)
-        return pixels.log_prob(
-            tfd.TransformedDistribution(self._base, self._flow.bijector),
-            images,
-            levels=self._flow.levels,
-            dequantizer=self._flow.dequantizer,
-        )
+
+        def log_prob(images):
+            return pixels.log_prob(
+                tfd.TransformedDistribution(self._base, self._flow.bijector),
+                images,
+                levels=self._flow.levels,
+                dequantizer=self._flow.dequantizer,
+            )
+
+        return at_least_one_row(log_prob, images)
 
     def _draw(self, number, seed, temperature):
         """Latents [number, height, width, channels]."""

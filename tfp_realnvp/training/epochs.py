@@ -180,7 +180,9 @@ class SaveState(keras.callbacks.Callback):
         self.write = write
         self.budget = budget
         self.warn = warn
-        self._last_write = time.monotonic()
+        self._last_write = (
+            -math.inf
+        )  # the first epoch is written: a disk that takes nothing shows at once
 
     def remember(self, epoch: int) -> None:
         """Remember the values of the variables, after so many whole epochs."""

@@ -159,7 +159,7 @@ class TrainingLoop:
         try:
             if not self._has_all_epochs() and not self.stop_when_stalled.is_stalled():
                 self._fit([report, *callbacks])
-            self._save()
+            self._save_at_end()
             self._draw()
             metrics = self._metrics(report)
         except KeyboardInterrupt:
@@ -265,11 +265,23 @@ class TrainingLoop:
             training=values,
             best=best.weights,
         )
+        self._save_model()
+        self._saved = saved
+
+    def _save_at_end(self):
+        """If the disk has no room for the state, do without it: the model takes a fifth of that room."""
+        try:
+            self._save()
+        except OSError as error:
+            self._save_model()
+            self.run.remove_state()  # an older one must not come back in the model's place
+            self.say(f"Could not save the state of the run, only its best model: {error}")
+
+    def _save_model(self):
         if self.history.rows:
             self.run.write_history(self.history.rows)
         with replacing(self.run.model) as temporary:
             self.best.save(temporary)
-        self._saved = saved
 
     def _draw(self):
         images = self.best.sample(DRAWN, seed=self.config.seed).numpy()

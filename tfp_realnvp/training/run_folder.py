@@ -142,7 +142,7 @@ class RunFolder:
             config = json.loads(self.config.read_text())
             found = config["format"]
         except (ValueError, TypeError, KeyError) as error:
-            raise ValueError(f"{self.config} is damaged: {error!r}.") from error
+            raise self._damaged(self.config, error) from error
         if found != FORMAT:
             raise ValueError(
                 f"{self.path} was written by another version of tfp-realnvp (format {found}, this one reads "
@@ -162,7 +162,7 @@ class RunFolder:
             metrics = json.loads(self.metrics.read_text())
             metrics["can_go_on"]
         except (ValueError, TypeError, KeyError) as error:
-            raise ValueError(f"{self.metrics} is damaged: {error!r}.") from error
+            raise self._damaged(self.metrics, error) from error
         return metrics
 
     def load_model(self) -> ImageFlow:
@@ -174,15 +174,19 @@ class RunFolder:
         """
         self.read_config()
         if not self.model.is_file():
+            if self.is_finished():
+                raise FileNotFoundError(
+                    f"{self.path} has no model.keras, though its run is finished: put the file back, or train "
+                    "again."
+                )
             raise FileNotFoundError(
-                f"{self.path} has no model.keras: its run was ended in its first epoch. Go on with it by "
-                "`resume`, or start it again by `train`."
+                f"{self.path} has no model.keras: its run was ended before the first was written. `train` with "
+                "`--resume` goes on with it."
             )
         try:
             model = keras.saving.load_model(self.model, compile=False, safe_mode=True)
         except Exception as error:  # Keras raises many kinds for a damaged file
-            summary = str(error).strip().split("\n")[0]
-            raise ValueError(f"{self.model} is damaged: {summary}") from error
+            raise self._damaged(self.model, error) from error
         if not isinstance(model, ImageFlow):
             raise ValueError(
                 f"{self.model} holds a {type(model).__name__}, not a flow of this package."
@@ -212,7 +216,7 @@ class RunFolder:
                 ]
             return [row | {"epoch": int(row["epoch"])} for row in rows]
         except (ValueError, TypeError, KeyError) as error:
-            raise ValueError(f"{self.history} is damaged: {error!r}.") from error
+            raise self._damaged(self.history, error) from error
 
     def copy_result(self, target: RunFolder) -> None:
         """Copy the configuration, history, model and metrics, as far as they are there, into another folder."""
@@ -230,6 +234,14 @@ class RunFolder:
     def remove_state(self) -> None:
         """Remove what only an unfinished run needs."""
         shutil.rmtree(self._state, ignore_errors=True)
+
+    def _damaged(self, path: Path, error: Exception) -> ValueError:
+        summary = (str(error).strip() or type(error).__name__).split("\n")[0]
+        if isinstance(error, KeyError):
+            summary = f"it has no {summary}"
+        return ValueError(
+            f"{path} is damaged ({summary}): put back what `train` wrote there, or train again."
+        )
 
     def _is_export(self) -> bool:
         return any(self.path.glob("*/saved_model.pb"))
