@@ -10,7 +10,7 @@ import tensorflow as tf
 from conftest import FLOWS, perturb, random_images
 
 from tfp_realnvp.serving import export, export_versions, make_signatures
-from tfp_realnvp.serving.saved_model import _temporary_folder, _write
+from tfp_realnvp.serving.saved_model import _write
 
 IMAGES = random_images(5, (4, 4, 1), levels=17)
 
@@ -250,20 +250,6 @@ def test_killed_at_any_moment_it_leaves_no_half_version(flow, tmp_path, moment, 
         tf.saved_model.load(str(tmp_path / str(version)))
     assert export(flow, tmp_path).name == str(len(versions) + 1)  # nothing is in its way
     assert not list(tmp_path.glob(".*"))  # and nothing is left
-
-
-def test_what_a_killed_export_left_is_removed(tmp_path):
-    """But not what another living export is writing, nor what is not a folder of an export."""
-    (tmp_path / ".export.killed" / "model").mkdir(parents=True)
-    (tmp_path / ".export.txt").write_text("mine")
-    with _temporary_folder(tmp_path) as first:
-        (first / "model").mkdir()
-        with _temporary_folder(tmp_path) as second:
-            assert first != second
-            assert {path.name for path in tmp_path.iterdir()} == {
-                first.name, second.name, ".export.txt",
-            }  # fmt: skip
-    assert [path.name for path in tmp_path.iterdir()] == [".export.txt"]
 
 
 def test_warm_up_requests_are_checked(flow, tmp_path):

@@ -26,6 +26,27 @@ def test_after_an_error_everything_is_as_before(tmp_path):
     assert list(tmp_path.iterdir()) == [path]
 
 
+def test_what_a_killed_process_left_is_removed(tmp_path):
+    """But not what another living process is writing, nor what is not such a folder."""
+    path, mine = tmp_path / "file[1].txt", tmp_path / ".file[1].txt.notes123"
+    (tmp_path / ".file[1].txt.abcd_123" / "half").mkdir(parents=True)
+    mine.write_text("mine")
+    with files.replacing(path) as first:
+        first.write_text("first")
+        with files.replacing(path) as second:
+            second.write_text("second")
+            assert {*tmp_path.iterdir()} == {first.parent, second.parent, mine}
+    assert path.read_text() == "first"
+    assert {*tmp_path.iterdir()} == {path, mine}
+
+
+def test_the_folder_may_be_a_link(tmp_path):
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "folder")
+    files.write_json([], tmp_path / "link" / "file.json")
+    assert (tmp_path / "folder" / "file.json").exists()
+
+
 def test_json_never_holds_nan(tmp_path):
     path = tmp_path / "file.json"
     files.write_json({"a": 1.5}, path)

@@ -1,13 +1,8 @@
 """Whatever interrupts a run, nothing is lost, and the run ends where it would have ended anyway."""
 
 import errno
-import json
-import os
-import random
 import shutil
 import signal
-import subprocess
-import sys
 
 import keras
 import numpy as np
@@ -23,7 +18,6 @@ from tfp_realnvp.training.run_folder import RunFolder
 from tfp_realnvp.training.signals import EndAtSignal, EndedBySignal
 
 CONFIG = TrainingConfig(**TINY["realnvp"], hold_out=(9,), epochs=3, precision="float32")
-KILLS = int(os.environ.get("KILLS", "2"))
 
 
 class CtrlC(keras.callbacks.Callback):
@@ -276,80 +270,3 @@ def test_a_second_ctrl_c_ends_at_once():
         signal.raise_signal(signal.SIGHUP)  # a closed terminal sends it twice
         with pytest.raises(EndedBySignal):
             signal.raise_signal(signal.SIGINT)
-
-
-# with the state written after every epoch; a shell's background jobs ignore SIGINT
-PROGRAM = """
-import signal, sys
-signal.signal(signal.SIGINT, signal.default_int_handler)
-from tfp_realnvp import cli
-from tfp_realnvp.training import epochs
-epochs.STATE_SECONDS = 0
-cli.main(["train", *sys.argv[1:]])
-"""
-
-
-def train(run, *options):
-    return subprocess.Popen(
-        [sys.executable, "-c", PROGRAM, "--run-dir", str(run), *options],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-
-
-LONG = ("--flow", "realnvp", "--width", "32", "--patience", "10000")
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(("name", "status"), [("SIGINT", 130), ("SIGTERM", 143), ("SIGHUP", 129)])
-def test_signals_of_the_command(tmp_path, name, status):
-    process = train(tmp_path / "run", *LONG, "--epochs", "10000")
-    for line in process.stderr:
-        if line.startswith("epoch 2/"):
-            process.send_signal(getattr(signal, name))
-            break
-    _, errors = process.communicate(timeout=120)
-    assert process.returncode == status, errors
-    assert "Interrupted; the best model so far" in errors and "Traceback" not in errors
-    run = RunFolder(tmp_path / "run")
-    assert run.has_result() and len(run.read_history()) >= 2
-
-
-@pytest.mark.slow
-def test_killed_at_random_moments(tmp_path):
-    """`KILLS=200 pytest tests/test_interruptions.py -k random` does it for longer."""
-    options = [*LONG, "--epochs", "60", "--json"]
-    process = train(tmp_path / "whole", *options)
-    whole = json.loads(process.communicate(timeout=300)[0])
-    run = RunFolder(tmp_path / "run")
-    options_now, seed = options, random.randrange(10**6)
-    chance = random.Random(seed)
-    for kill in range(KILLS):
-        number = chance.choice([signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
-        process = train(run.path, *options_now)
-        if chance.random() < 0.8:  # else while the program starts
-            process.stderr.readline()
-        try:
-            process.wait(chance.uniform(0, whole["seconds"]))
-        except subprocess.TimeoutExpired:
-            process.send_signal(number)
-        _, errors = process.communicate(timeout=120)
-        expected = {0, -number} if number == signal.SIGKILL else {0, 128 + number, -number}
-        assert process.returncode in expected, (seed, kill, errors)
-        if run.is_finished():  # another run from its start
-            _check_same(run, whole, (seed, kill))
-            shutil.rmtree(run.path)
-        options_now = [*options, "--resume"] if run.config.is_file() else options
-    if not run.is_finished():
-        process = train(run.path, *options_now)
-        _, errors = process.communicate(timeout=300)
-        assert process.returncode == 0, (seed, errors)
-    _check_same(run, whole, seed)
-
-
-def _check_same(run, whole, hint):
-    metrics = run.read_metrics()
-    assert same(metrics, whole) and metrics["epochs"] == whole["epochs"], hint
-    assert [row["epoch"] for row in run.read_history()] == list(range(1, 61)), hint
-    assert not [path for path in run.path.iterdir() if path.name.startswith(".model")], hint

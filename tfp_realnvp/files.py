@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import fcntl
+import glob
 import json
 import os
 import shutil
@@ -11,7 +13,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-__all__ = ["check_folder", "check_output", "replacing", "write_json"]
+__all__ = ["check_folder", "check_output", "replacing", "temporary_folder", "write_json"]
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
@@ -65,7 +67,8 @@ def replacing(path: str | Path) -> Iterator[Path]:
       path: a file, or a folder that does not exist yet. The folder around it is created if it is missing.
 
     Yields:
-      The temporary path, with the same suffix. After an error it is deleted and `path` is unchanged.
+      The temporary path, with the same suffix. After an error it is deleted and `path` is unchanged; if the
+      process is killed, the next writing of `path` deletes it.
 
     Raises:
       FileExistsError: something other than a regular file is there.
@@ -77,17 +80,50 @@ def replacing(path: str | Path) -> Iterator[Path]:
     path = Path(path)
     _check_regular(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    folder = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
     try:
-        temporary = folder / f"new{path.suffix}"
-        yield temporary
-        os.replace(temporary, path)
+        with temporary_folder(path.parent, f".{path.name}.") as folder:
+            temporary = folder / f"new{path.suffix}"
+            yield temporary
+            os.replace(temporary, path)
     except OSError as error:
         if error.errno in FULL:  # Python does not say where
             raise OSError(f"cannot write {path}: {error.strerror}. Free some space.") from error
         raise
+
+
+@contextlib.contextmanager
+def temporary_folder(parent: Path, prefix: str) -> Iterator[Path]:
+    """A temporary folder, locked by this process; those whose process was killed, and unlocked, are removed.
+
+    Args:
+      parent: the folder around it.
+      prefix: how its name begins; eight characters follow.
+    """
+    with contextlib.ExitStack() as stack:
+        with _locked(parent):  # so that nobody finds a new folder before it is locked
+            for left in parent.glob(f"{glob.escape(prefix)}????????"):
+                with contextlib.suppress(OSError), _locked(left, wait=False):
+                    shutil.rmtree(left, ignore_errors=True)
+            folder = Path(tempfile.mkdtemp(prefix=prefix, dir=parent))
+            stack.callback(shutil.rmtree, folder, ignore_errors=True)
+            stack.enter_context(_locked(folder))
+        yield folder
+
+
+@contextlib.contextmanager
+def _locked(folder: Path, *, wait: bool = True) -> Iterator[None]:
+    """Hold a folder's lock, which ends with the process; without `wait`, OSError if it is taken or a link."""
+    link = 0 if wait else os.O_NOFOLLOW
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | link)
+    try:
+        if wait:
+            with contextlib.suppress(OSError):  # a file system without locks
+                fcntl.flock(descriptor, fcntl.LOCK_EX)
+        else:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        os.close(descriptor)
 
 
 def write_json(content, path: str | Path) -> None:

@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import errno
-import fcntl
-import os
-import shutil
-import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +12,7 @@ import numpy as np
 import tensorflow as tf
 from tensorflow_probability import distributions as tfd
 
-from tfp_realnvp.files import write_json
+from tfp_realnvp.files import temporary_folder, write_json
 from tfp_realnvp.flows import ImageFlow
 from tfp_realnvp.serving.limits import MAX_IMAGES
 from tfp_realnvp.serving.model_card import model_card
@@ -77,7 +72,7 @@ def export(
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     signatures = make_signatures(flow, base=base, max_images=max_images)
-    with _temporary_folder(folder) as temporary:
+    with temporary_folder(folder, TEMPORARY) as temporary:
         model = temporary / "model"
         assets = model / ASSETS  # written first, so that bad arguments show before the long work
         assets.mkdir(parents=True)
@@ -98,35 +93,6 @@ def export_versions(folder: str | Path) -> list[int]:
     folder = Path(folder)
     names = [path.name for path in folder.iterdir()] if folder.is_dir() else []
     return sorted(int(name) for name in names if name.isdecimal())
-
-
-@contextlib.contextmanager
-def _temporary_folder(folder: Path) -> Iterator[Path]:
-    """A temporary folder, locked by this process; those whose process was killed, and unlocked, are removed."""
-    with contextlib.ExitStack() as stack:
-        with _locked(folder):  # so that nobody finds a new folder before it is locked
-            for left in folder.glob(f"{TEMPORARY}*"):
-                with contextlib.suppress(OSError), _locked(left, wait=False):
-                    shutil.rmtree(left, ignore_errors=True)
-            temporary = Path(tempfile.mkdtemp(prefix=TEMPORARY, dir=folder))
-            stack.callback(shutil.rmtree, temporary, ignore_errors=True)
-            stack.enter_context(_locked(temporary))
-        yield temporary
-
-
-@contextlib.contextmanager
-def _locked(folder: Path, *, wait: bool = True) -> Iterator[None]:
-    """Hold a folder's lock, which ends with the process; without `wait`, OSError if it is taken."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
-    try:
-        if wait:
-            with contextlib.suppress(OSError):  # a file system without locks
-                fcntl.flock(descriptor, fcntl.LOCK_EX)
-        else:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        yield
-    finally:
-        os.close(descriptor)
 
 
 def _write(signatures: Mapping[str, Signature], folder: Path) -> None:

@@ -162,6 +162,7 @@ class TrainingLoop:
             self._save_at_end()
             self._draw()
             metrics = self._metrics(report)
+            write_json(metrics, self.run.metrics)
         except KeyboardInterrupt:
             self.keep_best.keep_something()
             self._save()
@@ -176,7 +177,6 @@ class TrainingLoop:
             if self.history.rows:
                 self._save()
             raise
-        write_json(metrics, self.run.metrics)
         if not metrics["can_go_on"]:
             self.run.remove_state()
         return metrics
