@@ -175,6 +175,13 @@ def test_model_without_a_state_is_refused(interrupted):
     assert interrupted.model.read_bytes() == before
 
 
+def test_what_cannot_be_written_at_the_end_is_found_at_once(interrupted):
+    interrupted.model.unlink()
+    interrupted.model.mkdir()
+    with pytest.raises(FileExistsError, match=r"model.keras is a folder"):
+        training.resume(interrupted.path)
+
+
 def test_export_is_not_a_run(interrupted):
     (interrupted.path / "1").mkdir()
     (interrupted.path / "1" / "saved_model.pb").touch()

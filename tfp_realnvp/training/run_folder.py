@@ -12,7 +12,7 @@ from pathlib import Path
 import filelock
 import keras
 
-from tfp_realnvp.files import replacing, write_json
+from tfp_realnvp.files import check_output, replacing, write_json
 from tfp_realnvp.flows import ImageFlow
 from tfp_realnvp.training.state import StateFolder
 
@@ -92,6 +92,7 @@ class RunFolder:
 
         Raises:
           ValueError: it is finished, it has a model but no state, or the folder is an export.
+          OSError: its files cannot be written.
         """
         in_python = (
             f"To train on from its model in Python: `import tfp_realnvp.flows; flow = "
@@ -110,6 +111,8 @@ class RunFolder:
                 f"the run in {self.path} has a model, but no state to go on from: choose another `run_dir`, "
                 f"or replace the run by `overwrite`. {in_python}"
             )
+        for path in (self.history, self.model, self.metrics, self.learning_curve, self.samples):
+            check_output(path, overwrite=True)
 
     def has_result(self) -> bool:
         """Whether something of what was learned is here."""
