@@ -1,6 +1,7 @@
 import dataclasses
 import json
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -441,3 +442,18 @@ def test_labels():
     assert options.integers("0,2,4-6") == [0, 2, 4, 5, 6]
     assert options.integers("-3--1, 5,-1-1") == [-3, -2, -1, 5, -1, 0, 1]
     assert options.integers(None) == []
+
+
+def test_ctrl_c_in_a_destructor_is_not_ignored(monkeypatch, capsys):
+    class Dying:
+        def __del__(self):
+            signal.raise_signal(signal.SIGINT)
+
+    def score(*arguments, **options):
+        Dying()
+        time.sleep(60)
+
+    monkeypatch.setattr(commands, "score", score)
+    with pytest.raises(SystemExit) as end:
+        cli.main(["score", "run"])
+    assert end.value.code == 130 and capsys.readouterr().err == ""

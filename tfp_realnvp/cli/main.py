@@ -6,8 +6,11 @@ import it are imported where a command needs them.
 
 from __future__ import annotations
 
+import os
 import re
+import signal
 import sys
+import threading
 import time
 
 import typer
@@ -40,6 +43,7 @@ def main(arguments: list[str] | None = None) -> None:
     arguments = sys.argv[1:] if arguments is None else arguments
     debug = "--debug" in arguments
     arguments = [argument for argument in arguments if argument != "--debug"]
+    hook, sys.unraisablehook = sys.unraisablehook, _interrupt_again
     try:
         status = app(arguments, standalone_mode=False, obj=started) or 0
     except KeyboardInterrupt:
@@ -50,7 +54,17 @@ def main(arguments: list[str] | None = None) -> None:
         if message := _message(error):
             print("Error:", with_options(message, arguments), file=sys.stderr)
         status = 2
+    finally:
+        sys.unraisablehook = hook
     sys.exit(status)
+
+
+def _interrupt_again(ignored) -> None:
+    """Python ignores a Ctrl-C in a destructor, as often in TensorFlow's tracing: it comes again soon after."""
+    if issubclass(ignored.exc_type, KeyboardInterrupt):
+        threading.Timer(0.001, os.kill, (os.getpid(), signal.SIGINT)).start()
+    else:
+        sys.__unraisablehook__(ignored)
 
 
 def _message(error: Exception) -> str:

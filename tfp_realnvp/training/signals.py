@@ -80,7 +80,7 @@ class EndAtSignal(keras.callbacks.Callback):
         again = self._received is not None
         self._received = self._received or number
         if (again and number == signal.SIGINT) or not (self._fitting or again):
-            raise EndedBySignal(number)
+            raise EndedBySignal(self._received)
 
     def _check(self):
         if self._received is not None:
