@@ -13,7 +13,7 @@ import typer
 from PIL import Image
 
 from tfp_realnvp import cli, datasets, training, views
-from tfp_realnvp.cli import options
+from tfp_realnvp.cli import commands, options
 from tfp_realnvp.cli.config_options import make_config
 from tfp_realnvp.cli.main import app, with_options
 from tfp_realnvp.flows.options import OPTIONS
