@@ -457,3 +457,19 @@ def test_ctrl_c_in_a_destructor_is_not_ignored(monkeypatch, capsys):
     with pytest.raises(SystemExit) as end:
         cli.main(["score", "run"])
     assert end.value.code == 130 and capsys.readouterr().err == ""
+
+
+def test_errors_in_destructors_are_shown_with_debug_alone(monkeypatch, capsys):
+    class HalfBuilt:
+        def __init__(self):
+            raise KeyboardInterrupt
+
+        def __del__(self):
+            print(self.name)
+
+    monkeypatch.setattr(commands, "score", lambda *arguments, **options: HalfBuilt())
+    for debug, error in ([], ""), (["--debug"], "no attribute 'name'"):
+        with pytest.raises(SystemExit) as end:
+            cli.main(["score", "run", *debug])
+        printed = capsys.readouterr().err
+        assert end.value.code == 130 and error in printed and bool(printed) == bool(debug)

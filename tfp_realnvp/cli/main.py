@@ -6,6 +6,7 @@ import it are imported where a command needs them.
 
 from __future__ import annotations
 
+import functools
 import os
 import re
 import signal
@@ -43,7 +44,8 @@ def main(arguments: list[str] | None = None) -> None:
     arguments = sys.argv[1:] if arguments is None else arguments
     debug = "--debug" in arguments
     arguments = [argument for argument in arguments if argument != "--debug"]
-    hook, sys.unraisablehook = sys.unraisablehook, _interrupt_again
+    hook = sys.unraisablehook
+    sys.unraisablehook = functools.partial(_after_destructor, debug=debug)
     try:
         status = app(arguments, standalone_mode=False, obj=started) or 0
     except KeyboardInterrupt:
@@ -59,11 +61,14 @@ def main(arguments: list[str] | None = None) -> None:
     sys.exit(status)
 
 
-def _interrupt_again(ignored) -> None:
-    """Python ignores a Ctrl-C in a destructor, as often in TensorFlow's tracing: it comes again soon after."""
+def _after_destructor(ignored, *, debug: bool) -> None:
+    """Handle what Python ignores: a Ctrl-C in a destructor, or the error of one, as of an interrupted object.
+
+    TensorFlow's tracing runs many destructors. A Ctrl-C comes again soon after; an error is shown to debug.
+    """
     if issubclass(ignored.exc_type, KeyboardInterrupt):
         threading.Timer(0.001, os.kill, (os.getpid(), signal.SIGINT)).start()
-    else:
+    elif debug:
         sys.__unraisablehook__(ignored)
 
 
