@@ -111,3 +111,30 @@ def test_bad_labels(flow, small):
         plain.classify(IMAGES)
     with pytest.raises(ValueError, match="two or more different ones, received"):
         small(labels=(1, 1))
+
+
+@pytest.mark.parametrize("labels", [2**32 + 3, 3.7, np.nan])
+def test_only_labels_themselves_are_known(flow, labels):
+    """Not what int32 would make of them."""
+    labels = np.full(len(IMAGES), labels)
+    with pytest.raises(ValueError, match="must be of 3, 5, 8, received"):
+        flow.log_prob(IMAGES, labels)
+    with pytest.raises(ValueError, match="must be of 3, 5, 8, received"):
+        flow.sample(len(IMAGES), labels)
+    traced = tf.function(flow.log_prob)
+    with pytest.raises(tf.errors.InvalidArgumentError, match="must be of 3, 5, 8"):
+        traced(tf.constant(IMAGES), tf.constant(labels))
+
+
+@pytest.mark.parametrize(
+    ("labels", "error", "words"),
+    [
+        ([[3, 5]], ValueError, r"have the shape \[3\], received \[1, 2\]"),
+        ([3, 5], ValueError, r"have the shape \[3\], received \[2\]"),
+        ("three", TypeError, "`labels` must be integers, received string"),
+        ([[3], [5, 8]], TypeError, r"`labels` must be integers, received \[\[3\], \[5, 8\]\]"),
+    ],
+)
+def test_labels_that_fit_no_sample(flow, labels, error, words):
+    with pytest.raises(error, match=words):
+        flow.sample(3, labels)

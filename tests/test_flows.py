@@ -266,8 +266,8 @@ def test_arguments_out_of_range_of_one_flow(constructor, options, words):
 def test_bad_calls(flow):
     with pytest.raises(ValueError, match="`n` must be at least 1, received 0"):
         flow.sample(0)
-    for temperature in (0, -1, np.nan, np.inf):
-        with pytest.raises(ValueError, match="temperature"):
+    for temperature in (0, -1, np.nan, np.inf, 1e308, 1e-320, [1.0, 2.0]):
+        with pytest.raises(ValueError, match="`temperature` must be"):
             flow.sample(1, temperature=temperature)
     with pytest.raises(ValueError, match=r"latents.*4, 4, 1.*received \[2, 4, 5, 1\]"):
         flow.decode(np.zeros((2, 4, 5, 1)))
@@ -276,6 +276,27 @@ def test_bad_calls(flow):
         flow.fit(np.zeros((4, 4, 4, 1), np.float32), verbose=0)
     with pytest.raises(ValueError, match="received"):
         flow.log_prob(np.zeros((4, 5, 4, 1), np.uint8))
+
+
+@pytest.mark.parametrize("value", [None, "x", {}, [[1], [1, 2]], 10**30])
+def test_what_is_no_array_is_refused_by_name(flow, value):
+    for call, name in (
+        (flow.log_prob, "images"),
+        (flow.encode, "images"),
+        (flow.decode, "latents"),
+        (lambda value: flow.sample(1, temperature=value), "temperature"),
+    ):
+        with pytest.raises((TypeError, ValueError), match=f"`{name}` must"):
+            call(value)
+    with pytest.raises(ValueError, match="`n` must be an integer or a shape of integers"):
+        flow.sample([1, [2]])
+
+
+def test_latents_of_any_precision(flow):
+    latents = flow.encode(IMAGES)
+    wanted = flow.decode(latents)
+    for given in (tf.cast(latents, tf.float64), latents.numpy().astype(float)):
+        np.testing.assert_array_equal(flow.decode(given), wanted)
 
 
 @pytest.mark.parametrize("labels", [(), (0, 1, 2)])

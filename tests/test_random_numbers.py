@@ -79,6 +79,7 @@ def test_two_integers(two):
         (1.5, TypeError, "`seed` must be an int or two integers, received float32"),
         (tf.constant([1.0, 2.0]), TypeError, "received float32"),
         ("7", TypeError, "received string"),
+        ({}, TypeError, "`seed` must be an int or two integers, received {}"),
     ],
 )
 def test_bad_seeds(seed, error, words):

@@ -8,6 +8,8 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import tensorflow as tf
 
+from tfp_realnvp.compute.tensors import to_tensor
+
 __all__ = ["ALGORITHM", "normal_rows", "to_seed", "uniform_rows"]
 
 # The same on all devices, so that a seed gives the same numbers. (XLA makes other fractions of the bits.)
@@ -45,7 +47,7 @@ def to_seed(seed: int | Sequence[int] | np.ndarray | tf.Tensor | None) -> tf.Ten
         if not -LARGEST <= seed < LARGEST:
             raise ValueError(f"`seed` must be an int in [-2**62, 2**62), received {seed}.")
         seed = [int(seed) % HALF, int(seed) // HALF]
-    pair: tf.Tensor = tf.convert_to_tensor(seed)
+    pair = to_tensor(seed, "seed", "an int or two integers")
     if not pair.dtype.is_integer:
         raise TypeError(f"`seed` must be an int or two integers, received {pair.dtype.name}.")
     if pair.shape.rank == 0:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import zipfile
-import zlib
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -30,17 +31,26 @@ def read_npz(file: Path) -> tuple[Arrays, Arrays | None]:
       ValueError: it is not an npz file, a key is missing, or an array has another type or shape, is too large,
         or holds Python objects.
     """
+    if not file.is_file():
+        raise FileNotFoundError(f"there is no file {file}.")
+    if not zipfile.is_zipfile(file):  # np.load would try other formats
+        raise ValueError(f"{file} is not an npz file.")
+    with _naming(file):
+        opened = np.load(file, allow_pickle=False)
+    with opened as arrays:
+        train = _npz_pair(file, arrays, "images", "labels")
+        test = "test_images" in arrays
+        return train, _npz_pair(file, arrays, "test_images", "test_labels") if test else None
+
+
+@contextlib.contextmanager
+def _naming(file: Path, part: str = "") -> Iterator[None]:
+    """The errors of NumPy and zipfile, of many kinds, as one that names the file and the part of it."""
     try:
-        if not file.is_file():
-            raise FileNotFoundError(f"there is no file {file}.")
-        if not zipfile.is_zipfile(file):  # np.load would try other formats
-            raise ValueError(f"{file} is not an npz file.")
-        with np.load(file, allow_pickle=False) as arrays:
-            train = _npz_pair(file, arrays, "images", "labels")
-            test = "test_images" in arrays
-            return train, _npz_pair(file, arrays, "test_images", "test_labels") if test else None
-    except (zipfile.BadZipFile, zlib.error, EOFError) as error:
-        raise ValueError(f"{file} is not an npz file, or damaged: {error}.") from error
+        yield
+    except Exception as error:
+        summary = " ".join(str(error).split()) or type(error).__name__
+        raise ValueError(f"{file}{part} is damaged, or holds Python objects: {summary}.") from error
 
 
 def _npz_pair(file: Path, arrays, image_key: str, label_key: str) -> Arrays:
@@ -50,12 +60,14 @@ def _npz_pair(file: Path, arrays, image_key: str, label_key: str) -> Arrays:
                 f"{file} has no key {key!r}: expected `images` and `labels`, received "
                 f"{', '.join(arrays) or 'no keys'}."
             )
-        size = arrays.zip.getinfo(f"{key}.npy").file_size
+        with _naming(file, f": {key!r}"):
+            size = arrays.zip.getinfo(f"{key}.npy").file_size
         if size > MAX_BYTES:
             raise ValueError(
                 f"{file}: {key!r} has {size} bytes, more than the limit of {MAX_BYTES}."
             )
-    images, labels = arrays[image_key], arrays[label_key]
+    with _naming(file, f": {image_key!r} or {label_key!r}"):
+        images, labels = arrays[image_key], arrays[label_key]
     if not isinstance(images, np.ndarray) or not isinstance(labels, np.ndarray):
         raise ValueError(f"{file} is damaged: {image_key!r} or {label_key!r} is not an array.")
     if images.dtype != np.uint8 or images.ndim not in (3, 4):

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 import numpy as np
 import tensorflow as tf
 
+from tfp_realnvp.compute.tensors import is_numeric, to_tensor
+
 __all__ = [
     "check_images",
     "check_labels",
+    "check_labels_fit",
     "check_latents",
     "check_sample_shape",
     "check_temperature",
@@ -33,7 +35,7 @@ def check_images(images, image_shape: tuple[int, int, int], *, levels: int) -> t
       ValueError: another shape, or values outside the range (`tf.errors.InvalidArgumentError` if that
         shows when a `tf.function` runs).
     """
-    images = tf.convert_to_tensor(images)
+    images = to_tensor(images, "images", f"integers in [0, {levels - 1}] (uint8)")
     if not images.dtype.is_integer:
         raise TypeError(
             f"`images` must be integers in [0, {levels - 1}] (uint8), received {images.dtype.name}. "
@@ -61,6 +63,7 @@ def check_labels(labels, known: Sequence[int]) -> tf.Tensor | None:
       int32 tensor [...], or None if there is nothing to know.
 
     Raises:
+      TypeError: not numbers.
       ValueError: labels that are missing, not asked for, or not known (`tf.errors.InvalidArgumentError` if
         that shows when a `tf.function` runs).
     """
@@ -71,14 +74,43 @@ def check_labels(labels, known: Sequence[int]) -> tf.Tensor | None:
     expected = f"`labels` must be of {', '.join(map(str, known))}"
     if labels is None:
         raise ValueError(f"this flow is class-conditional: {expected}, received none.")
-    labels = tf.cast(tf.convert_to_tensor(labels), tf.int32)
-    are_known = tf.reduce_any(tf.equal(labels[..., tf.newaxis], list(known)), axis=-1)
+    given = to_tensor(labels, "labels", "integers")
+    if not is_numeric(given):
+        raise TypeError(f"`labels` must be integers, received {given.dtype.name}.")
+    # compared before they become int32, which would make 3 of 3.7 and of 2**32 + 3
+    exact = tf.cast(given, tf.float64)
+    are_known = tf.reduce_any(tf.equal(exact[..., tf.newaxis], list(known)), axis=-1)
+    labels = tf.cast(given, tf.int32)
     if tf.executing_eagerly():
         if not np.all(are_known):
-            raise ValueError(f"{expected}, received {labels.numpy()[~are_known.numpy()][0]}.")
+            raise ValueError(f"{expected}, received {given.numpy()[~are_known.numpy()][0]}.")
         return labels
     with tf.control_dependencies([tf.debugging.Assert(tf.reduce_all(are_known), [expected])]):
         return tf.identity(labels)
+
+
+def check_labels_fit(labels: tf.Tensor, shape: tuple[int, ...] | tf.Tensor) -> tf.Tensor:
+    """The labels of a sample, repeated to its shape.
+
+    Args:
+      labels: int32, [] or of a shape that TensorFlow broadcasts to that of the sample.
+      shape: of the sample, as from `check_sample_shape`.
+
+    Returns:
+      int32 tensor of that shape.
+
+    Raises:
+      ValueError: the shapes do not fit (`tf.errors.InvalidArgumentError` if that shows when a `tf.function`
+        runs).
+    """
+    if isinstance(shape, tuple) and labels.shape.rank is not None:
+        pairs = zip(reversed(labels.shape.as_list()), reversed(shape), strict=False)
+        if labels.shape.rank > len(shape) or any(size not in (1, None, n) for size, n in pairs):
+            raise ValueError(
+                f"`labels` must be one for all images, or have the shape {list(shape)}, received "
+                f"{labels.shape.as_list()}."
+            )
+    return tf.broadcast_to(labels, shape)
 
 
 def _check_values(images: tf.Tensor, levels: int) -> tf.Tensor:
@@ -101,10 +133,14 @@ def check_latents(latents, image_shape: tuple[int, int, int]) -> tf.Tensor:
     """The latents as a float32 tensor [..., height, width, channels].
 
     Raises:
+      TypeError: not numbers.
       ValueError: another shape, or values that are not finite (`tf.errors.InvalidArgumentError` if that shows
         when a `tf.function` runs).
     """
-    latents = tf.convert_to_tensor(latents, tf.float32)
+    latents = to_tensor(latents, "latents", "numbers")
+    if not is_numeric(latents):
+        raise TypeError(f"`latents` must be numbers, received {latents.dtype.name}.")
+    latents = tf.cast(latents, tf.float32)
     if tuple(latents.shape[-3:]) != tuple(image_shape):
         raise ValueError(
             f"`latents` must have the shape [..., {', '.join(map(str, image_shape))}], "
@@ -136,7 +172,10 @@ def check_sample_shape(n) -> tuple[int, ...] | tf.Tensor:
         check = tf.debugging.assert_positive(shape, "`n` must be at least 1.")
         with tf.control_dependencies([check]):
             return tf.identity(shape)
-    shape = np.asarray(known)
+    try:
+        shape = np.asarray(known)
+    except ValueError:  # lists of several lengths
+        shape = np.asarray(known, object)
     if not np.issubdtype(shape.dtype, np.integer) or shape.ndim > 1:
         raise ValueError(f"`n` must be an integer or a shape of integers, received {n!r}.")
     if np.any(shape < 1):
@@ -148,18 +187,25 @@ def check_temperature(temperature) -> tf.Tensor:
     """The temperature as a float32 scalar.
 
     Raises:
-      ValueError: not a number above 0 (`tf.errors.InvalidArgumentError` if that shows when a `tf.function`
-        runs).
+      TypeError: not a number.
+      ValueError: several, or one that is not above 0 and finite in float32 (`tf.errors.InvalidArgumentError`
+        if that shows when a `tf.function` runs).
     """
-    expected = "`temperature` must be above 0"
-    known = tf.get_static_value(temperature) if tf.is_tensor(temperature) else temperature
-    if np.ndim(temperature if known is None else known) != 0:
-        raise ValueError(f"{expected}, a single number, received {temperature}.")
+    number = np.float64(temperature) if isinstance(temperature, float) else temperature
+    given = to_tensor(number, "temperature", "a number that float32 can hold")
+    if not is_numeric(given):
+        raise TypeError(f"`temperature` must be a number, received {given.dtype.name}.")
+    expected = "`temperature` must be above 0 and finite, in float32"
+    if given.shape.rank not in (0, None):
+        raise ValueError(
+            f"`temperature` must be a single number, received the shape {given.shape.as_list()}."
+        )
+    tensor = tf.cast(given, tf.float32)
+    known = tf.get_static_value(tensor)
     if known is None:
-        tensor = tf.cast(temperature, tf.float32)
         good = (tensor > 0) & tf.math.is_finite(tensor)
         with tf.control_dependencies([tf.debugging.Assert(good, [expected, tensor])]):
             return tf.identity(tensor)
-    if not (known > 0 and math.isfinite(known)):
+    if not (known > 0 and np.isfinite(known)):
         raise ValueError(f"{expected}, received {temperature}.")
-    return tf.constant(known, tf.float32)
+    return tensor

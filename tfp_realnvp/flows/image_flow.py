@@ -23,6 +23,7 @@ from tfp_realnvp.flows import pixels
 from tfp_realnvp.flows.checks import (
     check_images,
     check_labels,
+    check_labels_fit,
     check_latents,
     check_sample_shape,
     check_temperature,
@@ -287,9 +288,7 @@ class ImageFlow(DensityModel, abc.ABC):
             )
             labels = tf.gather(tf.constant(self.labels, tf.int32), drawn)
         elif labels is not None:
-            labels = tf.broadcast_to(tf.cast(tf.convert_to_tensor(labels), tf.int32), shape)
-            labels = tf.reshape(labels, [-1])
-        labels = self._check_labels(labels)
+            labels = tf.reshape(check_labels_fit(self._check_labels(labels), shape), [-1])
         if tf.executing_eagerly():
             images = self._sample_in_blocks(count, labels, temperature, seed)
         else:
