@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfp_realnvp import MultiscaleRealNVP, RealNVP, training
+from tfp_realnvp import MultiscaleRealNVP, RealNVP, cli, training
 from tfp_realnvp.layers.normalization import PACE
 from tfp_realnvp.training.config import TrainingConfig
 
@@ -112,6 +112,18 @@ def run_dir(tmp_path_factory, tiny_config):
     folder = tmp_path_factory.mktemp("runs") / "digits"
     training.train(tiny_config, folder)
     return folder
+
+
+@pytest.fixture
+def call(capsys):
+    """Runs a command in this process: (exit status, standard output, standard error)."""
+
+    def run(*arguments):
+        with pytest.raises(SystemExit) as end:
+            cli.main([str(argument) for argument in arguments])
+        return end.value.code, *capsys.readouterr()
+
+    return run
 
 
 @pytest.fixture(autouse=True)

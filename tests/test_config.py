@@ -195,4 +195,4 @@ def test_a_new_option_is_one_line():
 
 def test_options_do_not_wait_for_tensorflow():
     code = "import sys; from tfp_realnvp.flows.options import OPTIONS; sys.exit('tensorflow' in sys.modules)"
-    subprocess.run([sys.executable, "-c", code], check=True)
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
-import json
-import os
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -15,6 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfp_realnvp import datasets, evaluation, fewshot, flows, hardware, serving, training, views
+from tfp_realnvp.cli.beside import RECORD, check_beside, record_of, write_beside
 from tfp_realnvp.fewshot import FOR_PICTURES, Route
 from tfp_realnvp.files import check_folder, check_output, write_json
 from tfp_realnvp.flows.morph import morph as morph_images
@@ -26,7 +24,6 @@ __all__ = ["demo", "export", "morph", "sample", "score", "transfer"]
 Result = dict[str, Any]
 
 TRANSFERRED = ("comparison.png", "samples.png", "metrics.json")  # what `transfer` writes
-BESIDE = "beside"  # names and checksums of the files that an export copied beside its versions
 
 SCORED = {  # what the parts of a run's metrics are, for the model card
     "train": "of the training images",
@@ -236,9 +233,9 @@ def export(
     same = target.path.resolve() == run.path.resolve()
     check_folder(folder)
     if not same:
-        _check_beside(target, overwrite=overwrite)
+        check_beside(target, overwrite=overwrite)
     flow = run.load_model()
-    beside = {} if same else {path.name: _checksum(path) for path in _results(run)}
+    beside = {} if same else record_of(run)
     version = serving.export(
         flow,
         folder,
@@ -253,62 +250,13 @@ def export(
         documents={
             "config": config,
             **({"metrics": metrics} if metrics else {}),
-            BESIDE: beside,
+            RECORD: beside,
         },
     )
     if not same:
-        for path in _results(target):
-            if path.name not in beside:  # of an earlier version
-                path.unlink()
-        run.copy_result(target)
+        write_beside(target, run)
     size = sum(path.stat().st_size for path in version.rglob("*") if path.is_file())
     return {"output": str(version), "bytes": size}
-
-
-def _results(run: RunFolder) -> list[Path]:
-    """The files of a run that an export copies beside its versions."""
-    files = (run.config, run.history, run.model, run.metrics)
-    return [path for path in files if os.path.lexists(path)]
-
-
-def _check_beside(target: RunFolder, *, overwrite: bool) -> None:
-    """Beside the versions, an export replaces only files that an earlier export wrote there."""
-    records = [
-        target.path / str(version) / "assets.extra"
-        for version in serving.export_versions(target.path)
-    ]
-    written: set[tuple[str, str]] = set()
-    former = False  # whether version 0.4.0 exported here: no record, but the same config.json in both places
-    config = (
-        None if target.samples.exists() else _read_json(target.config)
-    )  # it never exported pictures
-    for record in records:
-        beside = _read_json(record / f"{BESIDE}.json")
-        written |= set((beside or {}).items())
-        former |= (
-            beside is None and config is not None and config == _read_json(record / "config.json")
-        )
-    if records and not written and not former and not overwrite:
-        raise FileExistsError(
-            f"{target.path} has versions of something else: choose another `folder`, or add to them by "
-            "`overwrite`."
-        )
-    for path in _results(target):
-        ours = path.is_file() and (former or (path.name, _checksum(path)) in written)
-        check_output(path, overwrite=overwrite or ours)
-
-
-def _read_json(path: Path) -> Result | None:
-    """The object in a file; None if there is no such file, or something else in it."""
-    try:
-        content = json.loads(path.read_text())
-    except (OSError, ValueError):
-        return None
-    return content if isinstance(content, dict) else None
-
-
-def _checksum(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def demo(run_dir: Path, *, overwrite: bool) -> Result:

@@ -1,1 +1,1 @@
-"""How computations are spread over cores, and where random numbers come from."""
+"""How computations are spread over cores and time, and where random numbers come from."""

@@ -11,6 +11,7 @@ import numpy as np
 
 from tfp_realnvp.datasets.images import Arrays
 from tfp_realnvp.datasets.limits import MAX_BYTES
+from tfp_realnvp.errors import one_line
 
 __all__ = ["read_npz"]
 
@@ -49,8 +50,9 @@ def _naming(file: Path, part: str = "") -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        summary = " ".join(str(error).split()) or type(error).__name__
-        raise ValueError(f"{file}{part} is damaged, or holds Python objects: {summary}.") from error
+        raise ValueError(
+            f"{file}{part} is damaged, or holds Python objects: {one_line(error)}."
+        ) from error
 
 
 def _npz_pair(file: Path, arrays, image_key: str, label_key: str) -> Arrays:

@@ -19,7 +19,7 @@ from tfp_realnvp.serving.model_card import model_card
 from tfp_realnvp.serving.signatures import Signature, make_signatures
 from tfp_realnvp.serving.warm_up_requests import FILE, example_inputs, write_warm_up_requests
 
-__all__ = ["export", "export_versions"]
+__all__ = ["ASSETS", "export", "export_versions"]
 
 ASSETS = "assets.extra"  # TF Serving reads its warmup requests there, and leaves other files alone
 TEMPORARY = ".export."  # how the names of temporary folders begin

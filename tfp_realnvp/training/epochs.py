@@ -180,9 +180,7 @@ class SaveState(keras.callbacks.Callback):
         self.write = write
         self.budget = budget
         self.warn = warn
-        self._last_write = (
-            -math.inf
-        )  # the first epoch is written: a disk that takes nothing shows at once
+        self._last_write = -math.inf  # so that the first epoch shows whether the disk takes it
 
     def remember(self, epoch: int) -> None:
         """Remember the values of the variables, after so many whole epochs."""

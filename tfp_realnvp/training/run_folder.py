@@ -12,6 +12,7 @@ from pathlib import Path
 import filelock
 import keras
 
+from tfp_realnvp.errors import one_line
 from tfp_realnvp.files import check_output, replacing, write_json
 from tfp_realnvp.flows import ImageFlow
 from tfp_realnvp.training.state import StateFolder
@@ -46,7 +47,7 @@ class RunFolder:
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
-        """Keep other processes out while the block runs; what a killed one left half-written is removed.
+        """Keep other processes out while the block runs.
 
         Raises:
           FileExistsError: another process has the folder.
@@ -61,7 +62,6 @@ class RunFolder:
                 f"{self.path} is in use by another process: wait for it, or choose another `run_dir`."
             ) from None
         try:
-            self._remove_remains()
             yield
         finally:
             lock.release()
@@ -239,11 +239,8 @@ class RunFolder:
         shutil.rmtree(self._state, ignore_errors=True)
 
     def _damaged(self, path: Path, error: Exception) -> ValueError:
-        summary = (str(error).strip() or type(error).__name__).split("\n")[0]
-        if isinstance(error, KeyError):
-            summary = f"it has no {summary}"
         return ValueError(
-            f"{path} is damaged ({summary}): put back what `train` wrote there, or train again."
+            f"{path} is damaged ({one_line(error)}): put back what `train` wrote there, or train again."
         )
 
     def _is_export(self) -> bool:
@@ -261,10 +258,3 @@ class RunFolder:
             self.tensorboard,
             self._state,
         ]
-
-    def _remove_remains(self):
-        """Remove the temporary folders of `files.replacing` that a killed process left."""
-        for path in [*self._paths(), self._state / "*"]:
-            for remains in path.parent.glob(f".{path.name}.????????"):
-                if remains.is_dir():
-                    shutil.rmtree(remains)

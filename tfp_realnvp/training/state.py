@@ -11,6 +11,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
+from tfp_realnvp.errors import one_line
 from tfp_realnvp.files import replacing, write_json
 
 __all__ = ["State", "StateFolder"]
@@ -127,8 +128,7 @@ def _sha256(path: Path) -> str:
 
 
 def _damaged(path: Path, error: Exception) -> ValueError:
-    summary = (str(error).strip() or type(error).__name__).split("\n")[0]
     return ValueError(
-        f"{path} is damaged ({summary}), so the run cannot go on: start it again with `overwrite` or in "
-        "another `run_dir`. model.keras is the best model so far."
+        f"{path} is damaged ({one_line(error)}), so the run cannot go on: start it again with `overwrite` or "
+        "in another `run_dir`. model.keras is the best model so far."
     )
