@@ -38,8 +38,7 @@ class EndAtSignal(keras.callbacks.Callback):
       EndedBySignal: a signal came.
 
     Example:
-      >>> with EndAtSignal() as end:
-      ...     model.fit(images, callbacks=[end])
+      `with EndAtSignal() as end: model.fit(images, callbacks=[end])`
     """
 
     def __init__(self):
