@@ -114,10 +114,17 @@ def test_options_of_another_flow(field):
 
 
 @pytest.mark.parametrize(
-    "content", [{}, {"training": 3}, {"training": {"colour": 1}}, {"training": {"depth": 0}}]
+    ("content", "words"),
+    [
+        ({}, "`training` must be an object, received None"),
+        ({"training": 3}, "`training` must be an object, received 3"),
+        ({"training": {"colour": 1}}, "an unknown option 'colour'"),
+        ({"training": {"epochs": 0}}, "`epochs` must be at least 1"),
+        ({"training": {"epochs": []}}, "`epochs` must be"),
+    ],
 )
-def test_damaged_json(content):
-    with pytest.raises(ValueError, match=r"config.json is damaged"):
+def test_damaged_json(content, words):
+    with pytest.raises(ValueError, match=words):
         TrainingConfig.from_json(content)
 
 

@@ -40,10 +40,10 @@ def test_run_of_another_version(copy, found):
         copy.load_model()
 
 
-@pytest.mark.parametrize("content", ["{", "[]", "{}", '{"format": "x"}'])
+@pytest.mark.parametrize("content", ["{", "[]", "{}", "null", '{"format": 4}', '{"format": "x"}'])
 def test_damaged_config(copy, content):
     copy.config.write_text(content)
-    with pytest.raises(ValueError, match="damaged|another version"):
+    with pytest.raises(ValueError, match=r"config.json is damaged|by another version"):
         copy.read_config()
 
 
@@ -59,7 +59,8 @@ def test_damaged_model(copy):
     ("name", "content", "words"),
     [
         ("metrics", "{", "metrics.json is damaged .Expecting"),
-        ("metrics", "{}", "metrics.json is damaged .it has no 'can_go_on'"),
+        ("metrics", "{}", "metrics.json is damaged .expected an object with 'can_go_on'"),
+        ("metrics", '{"can_go_on": true, "test": 3}', "metrics.json is damaged .`test` must have"),
         ("history", "epoch,loss\n1,x\n", "history.csv is damaged .could not convert"),
         ("history", "loss\n1\n", "history.csv is damaged .it has no 'epoch'"),
     ],

@@ -166,10 +166,16 @@ class TrainingConfig(_AnyFlowOptions):
         Raises:
           ValueError: it is not there, or not what this version writes.
         """
+        training = content.get("training")
+        if not isinstance(training, dict):
+            raise ValueError(f"`training` must be an object, received {training!r}")
+        known = [field.name for field in dataclasses.fields(cls)]
+        if unknown := sorted(training.keys() - known):
+            raise ValueError(f"`training` has an unknown option {unknown[0]!r}")
         try:
-            return cls(**content["training"])
-        except (KeyError, TypeError, ValueError) as error:
-            raise ValueError(f"config.json is damaged: {error}") from error
+            return cls(**training)
+        except TypeError as error:
+            raise ValueError(str(error)) from error
 
 
 TrainingConfig.__doc__ = f"{TrainingConfig.__doc__}\n{describe(TrainingConfig)}\n    "

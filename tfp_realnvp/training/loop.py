@@ -31,7 +31,7 @@ from tfp_realnvp.training.epochs import (
 from tfp_realnvp.training.images import RunImages, training_batches
 from tfp_realnvp.training.learning_rate import LearningRate
 from tfp_realnvp.training.progress import MeasureSpeed, ShowProgress
-from tfp_realnvp.training.run_folder import RunFolder
+from tfp_realnvp.training.run_folder import SCORED, RunFolder
 from tfp_realnvp.training.state import State
 
 __all__ = ["TrainingLoop"]
@@ -296,7 +296,7 @@ class TrainingLoop:
         scores = {name: self._score(self.average, images) for name, images in self.scored.items()}
         rows, ended_by = self.history.rows, self._ended_by(report)
         return {
-            **{name: scores.get(name) for name in ("train", "validation", "test", "held_out")},
+            **{name: scores.get(name) for name in SCORED},
             "ended_by": ended_by,
             "can_go_on": ended_by in ("the time limit", "the caller", "a callback"),
             "epochs": len(rows),

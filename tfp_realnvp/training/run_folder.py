@@ -15,10 +15,12 @@ import keras
 from tfp_realnvp.errors import one_line
 from tfp_realnvp.files import check_output, replacing, write_json
 from tfp_realnvp.flows import ImageFlow
+from tfp_realnvp.training.config import TrainingConfig
 from tfp_realnvp.training.state import StateFolder
 
-__all__ = ["RunFolder"]
+__all__ = ["SCORED", "RunFolder"]
 
+SCORED = ("train", "validation", "test", "held_out")  # in metrics.json
 FORMAT = 4  # of config.json and of what the model holds; runs of other formats are refused
 
 
@@ -141,16 +143,16 @@ class RunFolder:
             raise FileNotFoundError(
                 f"{self.path} is not a run folder: it has no config.json. `train` makes one."
             )
-        try:
-            config = json.loads(self.config.read_text())
-            found = config["format"]
-        except (ValueError, TypeError, KeyError) as error:
-            raise self._damaged(self.config, error) from error
-        if found != FORMAT:
+        config = self._read_object(self.config, with_key="format")
+        if config["format"] != FORMAT:
             raise ValueError(
-                f"{self.path} was written by another version of tfp-realnvp (format {found}, this one reads "
-                f"{FORMAT}): use that version, or train again."
+                f"{self.path} was written by another version of tfp-realnvp (format {config['format']}, this "
+                f"one reads {FORMAT}): use that version, or train again."
             )
+        try:
+            TrainingConfig.from_json(config)
+        except ValueError as error:
+            raise self._damaged(self.config, error) from error
         return config
 
     def read_metrics(self) -> dict | None:
@@ -161,11 +163,16 @@ class RunFolder:
         """
         if not self.metrics.is_file():
             return None
-        try:
-            metrics = json.loads(self.metrics.read_text())
-            metrics["can_go_on"]
-        except (ValueError, TypeError, KeyError) as error:
-            raise self._damaged(self.metrics, error) from error
+        metrics = self._read_object(self.metrics, with_key="can_go_on")
+        for part in SCORED:
+            score = metrics.get(part)
+            if score is None:
+                continue
+            if not isinstance(score, dict) or not isinstance(score.get("bits_per_dim"), float):
+                wrong = ValueError(
+                    f"`{part}` must have the number `bits_per_dim`, received {score!r}"
+                )
+                raise self._damaged(self.metrics, wrong)
         return metrics
 
     def load_model(self) -> ImageFlow:
@@ -237,6 +244,15 @@ class RunFolder:
     def remove_state(self) -> None:
         """Remove what only an unfinished run needs."""
         shutil.rmtree(self._state, ignore_errors=True)
+
+    def _read_object(self, path: Path, *, with_key: str) -> dict:
+        try:
+            content = json.loads(path.read_text())
+            if not isinstance(content, dict) or with_key not in content:
+                raise ValueError(f"expected an object with {with_key!r}")
+        except (ValueError, RecursionError) as error:
+            raise self._damaged(path, error) from error
+        return content
 
     def _damaged(self, path: Path, error: Exception) -> ValueError:
         return ValueError(

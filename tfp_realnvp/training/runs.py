@@ -171,8 +171,8 @@ def resume(
 
 def _check_images(images: RunImages, content: dict, config: TrainingConfig) -> None:
     """Make sure that the images are those of the run's start, which its config.json tells since version 0.5."""
-    then = content.get("data", {}).get("sha256")
-    if then is not None and then != images.checksum():
+    data = content.get("data")
+    if data is not None and data != {"sha256": images.checksum()}:
         raise ValueError(
             f"the training images or labels of {config.dataset} have changed since the run began: put the "
             "former ones back, or start a new run."
