@@ -348,6 +348,21 @@ def test_ctrl_c_in_a_destructor_is_not_ignored(monkeypatch, capsys):
     assert end.value.code == 130 and capsys.readouterr().err == ""
 
 
+def test_ctrl_c_that_native_code_turns_into_an_error(monkeypatch, capsys):
+    def score(*arguments, **options):
+        try:
+            signal.raise_signal(signal.SIGINT)
+        except KeyboardInterrupt:
+            raise SystemError("bad argument to internal function") from None
+
+    monkeypatch.setattr(commands, "score", score)
+    before = signal.getsignal(signal.SIGINT)
+    with pytest.raises(SystemExit) as end:
+        cli.main(["score", "run"])
+    assert end.value.code == 130 and capsys.readouterr().err == ""
+    assert signal.getsignal(signal.SIGINT) is before
+
+
 def test_errors_in_destructors_are_shown_with_debug_alone(monkeypatch, capsys):
     class HalfBuilt:
         def __init__(self):

@@ -268,6 +268,15 @@ def test_signals_outside_of_training_are_exceptions_at_once():
         signal.raise_signal(signal.SIGTERM)
 
 
+def test_a_signal_that_native_code_turns_into_an_error():
+    with pytest.raises(EndedBySignal) as error, EndAtSignal():
+        try:
+            signal.raise_signal(signal.SIGTERM)
+        except EndedBySignal:
+            raise SystemError("bad argument to internal function") from None
+    assert error.value.number == signal.SIGTERM
+
+
 def test_a_second_ctrl_c_ends_at_once():
     with EndAtSignal() as end:
         end.on_train_begin()

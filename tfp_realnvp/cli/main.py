@@ -46,19 +46,42 @@ def main(arguments: list[str] | None = None) -> None:
     arguments = [argument for argument in arguments if argument != "--debug"]
     hook = sys.unraisablehook
     sys.unraisablehook = functools.partial(_after_destructor, debug=debug)
+    interrupt = NoteInterrupt()
     try:
-        status = app(arguments, standalone_mode=False, obj=started) or 0
+        with interrupt:
+            status = app(arguments, standalone_mode=False, obj=started) or 0
     except KeyboardInterrupt:
         status = 130
     except Exception as error:
         if debug:
             raise
-        if message := _message(error):
+        message = _message(error)
+        if message and not interrupt.came:
             print("Error:", with_options(message, arguments), file=sys.stderr)
-        status = 2
+        status = 130 if interrupt.came else 2
     finally:
         sys.unraisablehook = hook
     sys.exit(status)
+
+
+class NoteInterrupt:
+    """Notes that Ctrl-C came: native code may turn the KeyboardInterrupt into an error of its own."""
+
+    came = False
+
+    def __enter__(self):
+        self._before = signal.getsignal(signal.SIGINT)
+        if self._before is signal.default_int_handler:  # not ignored, as by `nohup`
+            signal.signal(signal.SIGINT, self._note)
+        return self
+
+    def __exit__(self, *error):
+        if self._before is signal.default_int_handler:
+            signal.signal(signal.SIGINT, self._before)
+
+    def _note(self, number: int, frame):
+        self.came = True
+        raise KeyboardInterrupt
 
 
 def _after_destructor(ignored, *, debug: bool) -> None:

@@ -167,7 +167,7 @@ def check_sample_shape(n) -> tuple[int, ...] | tf.Tensor:
         `tf.function` runs).
     """
     known = tf.get_static_value(n) if tf.is_tensor(n) else n
-    if known is None:
+    if tf.is_tensor(n) and known is None:
         shape = tf.reshape(tf.cast(n, tf.int32), [-1])
         check = tf.debugging.assert_positive(shape, "`n` must be at least 1.")
         with tf.control_dependencies([check]):

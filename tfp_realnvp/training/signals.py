@@ -53,9 +53,12 @@ class EndAtSignal(keras.callbacks.Callback):
                 signal.signal(number, self._note)
         return self
 
-    def __exit__(self, *error) -> None:
+    def __exit__(self, kind, error, traceback) -> None:
         for number, handler in self._before.items():
             signal.signal(number, handler)
+        if self._received is not None and isinstance(error, Exception):
+            # TensorFlow's native code turns the exception into an error of its own
+            raise EndedBySignal(self._received) from error
 
     def on_train_begin(self, logs=None):
         """From now on, signals are noted."""
