@@ -11,6 +11,7 @@ from tfp_realnvp import MultiscaleRealNVP, RealNVP
 from tfp_realnvp.bijectors import (
     ActNorm,
     Couplings,
+    Elementwise,
     Partial,
     Reorder,
     Squeeze,
@@ -18,21 +19,28 @@ from tfp_realnvp.bijectors import (
     UpToDate,
     masks,
 )
-from tfp_realnvp.bijectors.tone_curve import knots_up_to
 from tfp_realnvp.layers import ConvResNet, DenseConditioner
+from tfp_realnvp.transforms import Affine, RationalQuadraticSpline
+from tfp_realnvp.transforms.shared_spline import knots_up_to
 
 
-def couplings(size, split, parity=0, count=1, dtype="float64"):
+def couplings(size, split, parity=0, count=1, dtype="float64", transform=None):
     sizes = [split, size - split]
     conditioners = []
     for step in range(count):
         kept = (parity + step) % 2
         conditioner = DenseConditioner(
-            sizes[1 - kept], width=8, depth=3, activation="tanh", seed=step, dtype=dtype
+            sizes[1 - kept],
+            width=8,
+            depth=3,
+            activation="tanh",
+            transform=transform,
+            seed=step,
+            dtype=dtype,
         )
         conditioner.build((None, sizes[kept]))
         conditioners.append(perturb(conditioner, 0.5))
-    return Couplings(conditioners, split=split, parity=parity)
+    return Couplings(conditioners, split=split, transform=transform, parity=parity)
 
 
 def pixelwise_couplings():
@@ -45,10 +53,13 @@ def pixelwise_couplings():
     return Couplings([conditioner] * 2, split=2, parity=1, event_ndims=3)
 
 
-def convolutional_coupling():
-    conditioner = ConvResNet(2, channels=4, blocks=1, activation="tanh", dtype="float64")
+def convolutional_coupling(transform=None):
+    conditioner = ConvResNet(
+        2, channels=4, blocks=1, activation="tanh", transform=transform, dtype="float64"
+    )
     conditioner.build((None, 2, 3, 2))
-    return Couplings([perturb(conditioner, 0.5)], split=2, parity=1, event_ndims=3)
+    conditioners = [perturb(conditioner, 0.5)]
+    return Couplings(conditioners, split=2, transform=transform, parity=1, event_ndims=3)
 
 
 def partial():
@@ -80,12 +91,17 @@ def whole_flow(constructor, image_shape, **options):
     return perturb(flow, 0.1).bijector
 
 
-def dense_flow(image_shape):
-    return whole_flow(RealNVP, image_shape, width=8, depth=3)
+def dense_flow(image_shape, **options):
+    return whole_flow(RealNVP, image_shape, width=8, depth=3, **options)
 
 
-def multiscale_flow(image_shape, scales):
-    return whole_flow(MultiscaleRealNVP, image_shape, scales=scales, channels=4, blocks=1)
+SPLINE = RationalQuadraticSpline(bins=3, bound=2.0)
+
+
+def multiscale_flow(image_shape, scales, **options):
+    return whole_flow(
+        MultiscaleRealNVP, image_shape, scales=scales, channels=4, blocks=1, **options
+    )
 
 
 # name: (constructor, event shape, dtype, tolerance)
@@ -93,6 +109,26 @@ BIJECTORS = {
     "coupling, parity 0": (lambda: couplings(6, 3, 0), (6,), "float64", 1e-10),
     "coupling, parity 1": (lambda: couplings(6, 3, 1), (6,), "float64", 1e-10),
     "couplings, uneven split": (lambda: couplings(5, 3, 1, count=3), (5,), "float64", 1e-10),
+    "couplings, splines": (
+        lambda: couplings(6, 3, count=2, transform=SPLINE),
+        (6,),
+        "float64",
+        1e-8,
+    ),
+    "coupling, splines, convolutions": (
+        lambda: convolutional_coupling(SPLINE),
+        (2, 3, 4),
+        "float64",
+        1e-8,
+    ),
+    "elementwise": (
+        lambda: Elementwise(
+            Affine(), [tf.constant([1.0, 2], tf.float64), tf.constant([0.5, -1], tf.float64)]
+        ),
+        (2, 2, 2),
+        "float64",
+        1e-10,
+    ),
     "couplings, three axes": (pixelwise_couplings, (2, 3, 4), "float64", 1e-10),
     "coupling, convolutions": (convolutional_coupling, (2, 3, 4), "float64", 1e-10),
     "squeeze": (Squeeze, (4, 2, 3), "float64", 1e-10),
@@ -103,8 +139,20 @@ BIJECTORS = {
     "actnorm, whole images": (lambda: actnorm((2, 2, 3)), (2, 2, 3), "float64", 1e-10),
     "tone curve": (tone_curve, (2, 3, 1), "float64", 1e-9),
     "RealNVP 1x2": (lambda: dense_flow((1, 2, 1)), (1, 2, 1), "float32", 1e-3),
+    "RealNVP 1x2, affine": (
+        lambda: dense_flow((1, 2, 1), transform="affine"),
+        (1, 2, 1),
+        "float32",
+        1e-3,
+    ),
     "RealNVP 3x3x2": (lambda: dense_flow((3, 3, 2)), (3, 3, 2), "float32", 1e-3),
     "MultiscaleRealNVP 2x2": (lambda: multiscale_flow((2, 2, 1), 1), (2, 2, 1), "float32", 1e-3),
+    "MultiscaleRealNVP 2x2, affine": (
+        lambda: multiscale_flow((2, 2, 1), 1, transform="affine"),
+        (2, 2, 1),
+        "float32",
+        1e-3,
+    ),
     "MultiscaleRealNVP 4x4x2": (lambda: multiscale_flow((4, 4, 2), 2), (4, 4, 2), "float32", 1e-3),
 }
 
@@ -272,6 +320,28 @@ def test_conditioner_of_a_wrong_width(size):
             use(tf.ones([2, 4]))
     with pytest.raises(ValueError, match="`shift` of the shape"):
         bijector.forward_log_det_jacobian(tf.ones([2, 4]))
+
+
+def test_conditioner_of_another_transform():
+    """An affine one for splines, one for splines of other bins, and one for splines in affine couplings."""
+    kept, knots = tf.zeros([5, 2]), tf.zeros([8, 5, 2])
+    cases = [
+        (
+            SPLINE,
+            (kept, kept),
+            r"\(shift, log_scale, knots\) for RationalQuadraticSpline, received 2",
+        ),
+        (
+            SPLINE,
+            (kept, kept, knots[:5]),
+            r"`knots` of the shape \[8, 5, 2\].*received \[5, 5, 2\]",
+        ),
+        (None, (kept, kept, knots), r"\(shift, log_scale\) for Affine, received 3"),
+    ]
+    for transform, parameters, words in cases:
+        bijector = Couplings([lambda *_, given=parameters: given], split=2, transform=transform)
+        with pytest.raises(ValueError, match=words):
+            bijector.inverse(tf.ones([5, 4]))
 
 
 @pytest.mark.parametrize("order", [[0, 0, 1], [0, 1], [0, 1, 3], [-1, 0, 1]])

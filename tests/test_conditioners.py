@@ -4,7 +4,7 @@ import pytest
 import tensorflow as tf
 from conftest import perturb
 
-from tfp_realnvp.layers import ConvResNet, DenseConditioner, ShiftAndLogScale
+from tfp_realnvp.layers import ConvResNet, DenseConditioner, TransformParameters
 
 
 def built(**options):
@@ -126,7 +126,7 @@ def test_half_precision_stays_inside():
     [
         built(depth=3, activation="gelu", context=2, seed=4),
         convolutional(blocks=1, activation="gelu", gated=True, context=2, seed=4),
-        ShiftAndLogScale(3),
+        TransformParameters(3),
     ],
 )
 def test_config_is_complete(layer):

@@ -53,12 +53,13 @@ def test_data_are_found_from_any_folder(tmp_path, monkeypatch):
 
 
 def test_json_of_an_earlier_version():
-    """The options of the other flow are null there."""
-    content = {"flow": "realnvp", "couplings": 6, "depth": 2, "width": 32, "activation": "relu"}
+    """The options of the other flow are null there, and couplings were affine."""
+    options = {"couplings": 6, "depth": 2, "width": 32, "activation": "relu"}
+    content = {"flow": "realnvp", **options}
     other = {"scales": None, "channels": None, "blocks": None, "gated": None}
     config = TrainingConfig.from_json({"training": {**content, **other, "hold_out": [9]}})
-    assert config == TrainingConfig(**content, hold_out=(9,))
-    assert config.flow_options() == {key: content[key] for key in config.flow_options()}
+    assert config == TrainingConfig(**content, transform="affine", hold_out=(9,))
+    assert config.flow_options() == {**options, "transform": "affine", "bins": 8}
 
 
 def test_defaults_that_depend_on_machine_and_data():
@@ -147,7 +148,7 @@ def test_constructor_takes_the_options(name):
         assert parameters[field.name].default == field.default
         assert f"      {field.name}: {field.metadata['help']}" in flow_class.__doc__
         assert flow.get_config()[field.name] == field.default
-        if field.name != "activation":
+        if field.name not in ("activation", "transform"):
             assert getattr(flow, field.name) == field.default
     assert {"image_shape", "levels", "labels", "dequantization", "seed"} < set(parameters)
     assert flow.activation is keras.activations.relu
@@ -161,6 +162,14 @@ def test_constructor_refuses(name):
         BY_NAME[name]((8, 8, 1), couplings=1.5)
     with pytest.raises(ValueError, match="colour"):
         BY_NAME[name]((8, 8, 1), colour="red")
+    with pytest.raises(ValueError, match="`transform` must be one of affine, spline, received 'x'"):
+        BY_NAME[name]((8, 8, 1), transform="x")
+    with pytest.raises(ValueError, match="`bins` must be at least 2, received 1"):
+        BY_NAME[name]((8, 8, 1), transform="spline", bins=1)
+    with pytest.raises(
+        ValueError, match="`bins` is an option of splines, and `transform` is affine"
+    ):
+        BY_NAME[name]((8, 8, 1), transform="affine", bins=4)
 
 
 def test_activation_is_a_name_or_a_function():

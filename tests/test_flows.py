@@ -7,7 +7,7 @@ from tensorflow_probability import distributions as tfd
 
 from tfp_realnvp import MultiscaleRealNVP, RealNVP
 from tfp_realnvp.flows import pixels
-from tfp_realnvp.layers import ShiftAndLogScale
+from tfp_realnvp.layers import TransformParameters
 
 IMAGES = random_images(6, (4, 4, 1))
 
@@ -41,9 +41,9 @@ def test_cached_log_prob_is_the_uncached_one(flow):
 def evaluations(monkeypatch):
     """Counts the evaluations of conditioners."""
     count = []
-    call = ShiftAndLogScale.call
+    call = TransformParameters.call
     monkeypatch.setattr(
-        ShiftAndLogScale,
+        TransformParameters,
         "call",
         lambda self, features, kernel=None: count.append(1) or call(self, features, kernel),
     )
@@ -51,7 +51,7 @@ def evaluations(monkeypatch):
 
 
 def conditioners(flow):
-    return [layer for layer in flow._flatten_layers() if isinstance(layer, ShiftAndLogScale)]
+    return [layer for layer in flow._flatten_layers() if isinstance(layer, TransformParameters)]
 
 
 def test_one_evaluation_per_coupling(flow, evaluations):
@@ -290,6 +290,8 @@ def test_what_is_no_array_is_refused_by_name(flow, value):
             call(value)
     with pytest.raises(ValueError, match="`n` must be an integer or a shape of integers"):
         flow.sample([1, [2]])
+    with pytest.raises(ValueError, match="`n` must be an integer or a shape of integers"):
+        flow.sample(None)
 
 
 def test_latents_of_any_precision(flow):

@@ -1,4 +1,4 @@
-"""Affine couplings, one after the other."""
+"""Couplings, one after the other."""
 
 from __future__ import annotations
 
@@ -8,18 +8,21 @@ import tensorflow as tf
 from tensorflow_probability import bijectors as tfb
 
 from tfp_realnvp.bijectors.cache import kept, renewed
+from tfp_realnvp.transforms import Affine, Transform
 
 __all__ = ["Couplings"]
 
 
 class Couplings(tfb.Bijector):
-    """Affine couplings that take turns: one part of the last axis decides how the other is transformed.
+    """Couplings that take turns: one part of the last axis decides how the other is transformed.
 
-    Each of them, with `shift, log_scale = conditioner(kept, context)`, leaves the kept part as it is and does:
+    Each of them, with `parameters = conditioner(kept, context)`, leaves the kept part as it is and does:
 
-    - Forward (latent to image): `y[other] = x[other] * exp(log_scale) + shift`
-    - Inverse (image to latent): `x[other] = (y[other] - shift) * exp(-log_scale)`
-    - Forward log-determinant: `sum(log_scale)`
+    - Forward (latent to image): `y[other], log_slope = transform.forward(x[other], *parameters)`
+    - Inverse (image to latent): `x[other], log_slope = transform.inverse(y[other], *parameters)`
+    - Forward log-determinant: `sum(log_slope)`
+
+    With an affine transform that is `y[other] = x[other] * exp(log_scale) + shift`.
 
     The next one keeps what this one transformed. The kept part is the same in `x` and `y`, so both directions
     evaluate the conditioner at the same point, and only once for a pair of `x` and `y`.
@@ -28,8 +31,10 @@ class Couplings(tfb.Bijector):
 
     Args:
       conditioners: one for each coupling, the one next to the image first: callables from the kept part
-        [n, ..., kept size] and the context to (shift, log_scale), each [n, ..., other size]. A Keras layer must
-        be held by the model too: TFP does not see its variables.
+        [n, ..., kept size] and the context to the parameters of the transform: (shift, log_scale), each
+        [n, ..., other size], or (shift, log_scale, knots), see `Transform`. A Keras layer must be held by the
+        model too: TFP does not see its variables.
+      transform: what they do to an entry, affine by default.
       split: where the last axis is split in two.
       parity: which part the coupling next to the image keeps: 0 the first one, 1 the second one.
       context: what else the conditioners are told of each event, [n, ...], or None. With a context, the
@@ -38,8 +43,8 @@ class Couplings(tfb.Bijector):
       name: name of the bijector.
 
     Raises:
-      ValueError: when it is used: a conditioner whose shift or log_scale does not have the shape of the part
-        that it transforms.
+      ValueError: when it is used: a conditioner whose parameters do not have the shape of the part that they
+        transform.
 
     Example:
       >>> couplings = Couplings([lambda kept, context: (kept + 1, 0 * kept)], split=2)
@@ -47,7 +52,8 @@ class Couplings(tfb.Bijector):
       array([1., 2., 2., 3.], dtype=float32)
 
     Reference:
-      Dinh, Sohl-Dickstein, Bengio (2017), Density estimation using Real NVP, sections 3.2 to 3.5.
+      Dinh, Sohl-Dickstein, Bengio (2017), Density estimation using Real NVP, sections 3.2 to 3.5;
+      Durkan, Bekasov, Murray, Papamakarios (2019), Neural spline flows, section 2.1 (other transforms).
     """
 
     def __init__(
@@ -55,6 +61,7 @@ class Couplings(tfb.Bijector):
         conditioners: Sequence[Callable],
         *,
         split: int,
+        transform: Transform | None = None,
         parity: int = 0,
         context=None,
         event_ndims=1,
@@ -62,6 +69,7 @@ class Couplings(tfb.Bijector):
     ):
         parameters = dict(locals())
         self._conditioners = list(conditioners)
+        self._transform = transform or Affine()
         self._split = split
         self._parity = parity
         self._context = context
@@ -72,23 +80,23 @@ class Couplings(tfb.Bijector):
         return {}
 
     def _forward(self, x):
-        y, log_scales = self._walk("forward", x)
-        renewed(self, "forward", x, log_scales)
+        y, log_slopes = self._walk("forward", x)
+        renewed(self, "forward", x, log_slopes)
         return y
 
     def _inverse(self, y):
-        x, log_scales = self._walk("inverse", y)
-        renewed(self, "inverse", y, log_scales)
+        x, log_slopes = self._walk("inverse", y)
+        renewed(self, "inverse", y, log_slopes)
         return x
 
     def _forward_log_det_jacobian(self, x):
-        log_scales = kept(self, "forward", x, lambda: self._walk("forward", x)[1])
+        log_slopes = kept(self, "forward", x, lambda: self._walk("forward", x)[1])
         axes = list(range(1, 1 + self.forward_min_event_ndims))
-        log_det = tf.add_n([tf.reduce_sum(log_scale, axes) for log_scale in log_scales])
+        log_det = tf.add_n([tf.reduce_sum(log_slope, axes) for log_slope in log_slopes])
         return tf.reshape(log_det, self._batch_shape_of(x))
 
     def _walk(self, direction, values):
-        """Apply all couplings, in the order of the direction: (new values, log_scale of each coupling)."""
+        """Apply all couplings, in the order of the direction: (new values, log_slope of each coupling)."""
         event = values.shape[-self.forward_min_event_ndims :]
         shape = tf.concat([self._batch_shape_of(values), event], axis=0)
         if self._spreads(values):
@@ -98,20 +106,17 @@ class Couplings(tfb.Bijector):
         context = self._context_of_rows(flat)
         # tf.split, not two slices: its gradient is one concatenation
         parts = tf.split(flat, [self._split, flat.shape[-1] - self._split], axis=-1)
-        log_scales = []
+        log_slopes = []
         steps = range(len(self._conditioners))
         for step in steps if direction == "inverse" else reversed(steps):
             kept_part = (self._parity + step) % 2
             other = parts[1 - kept_part]
-            shift, log_scale = self._conditioners[step](parts[kept_part], context)
-            _check_shape("shift", shift, other)
-            _check_shape("log_scale", log_scale, other)
-            if direction == "forward":
-                parts[1 - kept_part] = other * tf.exp(log_scale) + shift
-            else:
-                parts[1 - kept_part] = (other - shift) * tf.exp(-log_scale)
-            log_scales.append(log_scale)
-        return tf.reshape(tf.concat(parts, axis=-1), shape), log_scales
+            parameters = self._conditioners[step](parts[kept_part], context)
+            self._transform.check_parameters(parameters, other)
+            transform = getattr(self._transform, direction)
+            parts[1 - kept_part], log_slope = transform(other, *parameters)
+            log_slopes.append(log_slope)
+        return tf.reshape(tf.concat(parts, axis=-1), shape), log_slopes
 
     def _spreads(self, values):
         """Whether a single value has to be repeated for each row of the context."""
@@ -130,11 +135,3 @@ class Couplings(tfb.Bijector):
             return self._context
         repeats = tf.shape(flat)[0] // tf.shape(self._context)[0]
         return tf.tile(self._context, [repeats, *[1] * (self._context.shape.rank - 1)])
-
-
-def _check_shape(name, parameter, other):
-    if not parameter.shape.is_compatible_with(other.shape):
-        raise ValueError(
-            f"the conditioner must give a `{name}` of the shape {other.shape.as_list()}, that of the "
-            f"transformed part, received {parameter.shape.as_list()}."
-        )

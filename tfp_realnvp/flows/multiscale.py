@@ -59,6 +59,7 @@ class MultiscaleRealNVP(FlowWithOptions):
                     channels=self.channels,
                     blocks=self.blocks,
                     activation=self.activation,
+                    transform=self.transform,
                     gated=self.gated,
                     context=len(self.labels),
                     seed=(self.seed * self.scales + scale) * self.couplings + step,
@@ -79,7 +80,9 @@ class MultiscaleRealNVP(FlowWithOptions):
         half = 2 * channels
         first = scale * self.couplings
         of_scale = conditioners[first : first + self.couplings]
-        couplings = Couplings(of_scale, split=half, event_ndims=3, context=context)
+        couplings = Couplings(
+            of_scale, split=half, transform=self.transform, event_ndims=3, context=context
+        )
         rest = self._scale(scale + 1, half, context, conditioners)
         inner = [Partial(tfb.Chain(rest), channels=half)] if rest else []
         return [tfb.Invert(Squeeze()), couplings, *inner, Squeeze()]

@@ -12,7 +12,17 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from tfp_realnvp.flows.checked_fields import normalize, option
 
-__all__ = ["OPTIONS", "FlowName", "FlowOptions", "MultiscaleOptions", "RealNVPOptions"]
+__all__ = [
+    "OPTIONS",
+    "TRANSFORMS",
+    "FlowName",
+    "FlowOptions",
+    "MultiscaleOptions",
+    "RealNVPOptions",
+]
+
+TRANSFORMS = ("affine", "spline")
+TRANSFORM_HELP = f"What a coupling does to a pixel: {' or '.join(TRANSFORMS)}"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -33,11 +43,22 @@ class FlowOptions:
     learning_rate: ClassVar[float]
     steps_per_call: ClassVar[int]
 
-    # a constructor takes a function, too; a configuration only a name
+    # a constructor takes a function, and a transform, too; a configuration only names
     activation: Any = option("relu", "In the conditioners, such as relu, gelu or tanh")  # noqa: RUF009
+    transform: Any = option("affine", TRANSFORM_HELP)  # noqa: RUF009
+    bins: int = option(8, "Bins of a spline", least=2)
 
     def __post_init__(self):
         normalize(self)
+        if isinstance(self.transform, str) and self.transform not in TRANSFORMS:
+            raise ValueError(
+                f"`transform` must be one of {', '.join(TRANSFORMS)}, received {self.transform!r}."
+            )
+        if self.bins != type(self).bins and self.transform != "spline":
+            raise ValueError(
+                f"`bins` is an option of splines, and `transform` is {self.transform}: "
+                'leave `bins` out, or set `transform` to "spline".'
+            )
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -50,6 +71,7 @@ class MultiscaleOptions(FlowOptions):
     learning_rate = 2e-3
     steps_per_call = 1
 
+    transform: Any = option("spline", TRANSFORM_HELP)  # noqa: RUF009
     scales: int = option(2, "Scales", least=1)
     couplings: int = option(4, "Couplings of each scale", least=1)
     channels: int = option(64, "Features of a conditioner", least=1)

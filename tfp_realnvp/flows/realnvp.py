@@ -60,6 +60,7 @@ class RealNVP(FlowWithOptions):
                 depth=self.depth,
                 width=self.width,
                 activation=self.activation,
+                transform=self.transform,
                 context=len(self.labels),
                 seed=self.couplings * self.seed + step,
                 dtype=self.dtype_policy,
@@ -71,5 +72,7 @@ class RealNVP(FlowWithOptions):
     def make_bijectors(self, context, conditioners) -> list[tfb.Bijector]:
         """To the order of the checkerboard, the couplings, and back to the image shape."""
         reorder = Reorder(self.image_shape, self.order)
-        couplings = Couplings(conditioners, split=self.split, context=context)
+        couplings = Couplings(
+            conditioners, split=self.split, transform=self.transform, context=context
+        )
         return [tfb.Invert(reorder), couplings, reorder]

@@ -1,15 +1,28 @@
 """Keras layers of flows: conditioners, normalization of pixels, learned dequantization noise."""
 
+import warnings
+
 from tfp_realnvp.layers.conv_resnet import ConvResNet
 from tfp_realnvp.layers.dense_conditioner import DenseConditioner
 from tfp_realnvp.layers.normalization import Normalization
-from tfp_realnvp.layers.shift_and_log_scale import ShiftAndLogScale
+from tfp_realnvp.layers.transform_parameters import TransformParameters
 from tfp_realnvp.layers.variational_dequantization import VariationalDequantization
 
 __all__ = [
     "ConvResNet",
     "DenseConditioner",
     "Normalization",
-    "ShiftAndLogScale",
+    "TransformParameters",
     "VariationalDequantization",
 ]
+
+
+def __getattr__(name: str):
+    if name == "ShiftAndLogScale":
+        warnings.warn(
+            "`ShiftAndLogScale` is now called `TransformParameters`. The old name goes with version 0.6.",
+            FutureWarning,
+            stacklevel=2,
+        )
+        return TransformParameters
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

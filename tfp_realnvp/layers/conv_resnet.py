@@ -4,14 +4,21 @@ from __future__ import annotations
 
 import keras
 
-from tfp_realnvp.layers.shift_and_log_scale import Conv2D, Dense, ShiftAndLogScale, read_kernel
+from tfp_realnvp.layers.transform_parameters import (
+    Conv2D,
+    Dense,
+    TransformParameters,
+    as_transform,
+    read_kernel,
+)
+from tfp_realnvp.transforms import Transform
 
 __all__ = ["ConvResNet"]
 
 
 @keras.saving.register_keras_serializable(package="tfp_realnvp")
 class ConvResNet(keras.layers.Layer):
-    """A convolutional residual network that keeps the height and width, and ends in `ShiftAndLogScale`.
+    """A convolutional residual network that keeps the height and width, and ends in `TransformParameters`.
 
     A 3x3 convolution, then `blocks` times `features + conv(act(conv(act(features))))` (pre-activation)
     with 3x3 convolutions, the second of which starts at zero. With `gated`, the second one gives a gate,
@@ -23,6 +30,7 @@ class ConvResNet(keras.layers.Layer):
       blocks: number of residual blocks, at least 0.
       activation: of the hidden features, a name that Keras knows or a function.
       gated: whether the blocks are gated.
+      transform: whose parameters it gives; None is affine.
       context: size of the context, 0 for none; it enters as a bias of the first convolution.
       seed: of the initial weights.
       **kwargs: those of `keras.layers.Layer`; `dtype` is the policy of the convolutions.
@@ -34,7 +42,8 @@ class ConvResNet(keras.layers.Layer):
         reads them in this call.
 
     Returns:
-      (shift, log_scale), each [n, height, width, size].
+      (shift, log_scale), each [n, height, width, size], or (shift, log_scale, knots), with knots of
+      [knots, n, height, width, size].
 
     Example:
       >>> conditioner = ConvResNet(2, channels=8, blocks=1)
@@ -56,6 +65,7 @@ class ConvResNet(keras.layers.Layer):
         blocks=2,
         activation="relu",
         gated=False,
+        transform: Transform | None = None,
         context=0,
         seed=0,
         **kwargs,
@@ -66,6 +76,7 @@ class ConvResNet(keras.layers.Layer):
         self.blocks = blocks
         self.activation = keras.activations.get(activation)
         self.gated = gated
+        self.transform = as_transform(transform)
         self.context = context
         self.seed = seed
         he_normal = keras.initializers.HeNormal(keras.random.SeedGenerator(seed))
@@ -81,7 +92,7 @@ class ConvResNet(keras.layers.Layer):
             self.context_layer = Dense(
                 channels, use_bias=False, kernel_initializer="zeros", dtype=self.dtype_policy
             )
-        self.output_layer = ShiftAndLogScale(size, dtype=self.dtype_policy)
+        self.output_layer = TransformParameters(size, self.transform, dtype=self.dtype_policy)
 
     def _convolution(self, channels, initializer, use_bias=True):
         return Conv2D(
@@ -110,7 +121,7 @@ class ConvResNet(keras.layers.Layer):
         ]
 
     def call(self, kept, context=None, kernels=None):
-        """(shift, log_scale); see the class."""
+        """The parameters; see the class."""
         first, *residual, last = kernels or [None] * (2 * self.blocks + 2)
         features = self.first(kept, kernel=first)
         if self.context:
@@ -125,8 +136,8 @@ class ConvResNet(keras.layers.Layer):
         return self.output_layer(self.activation(features), kernel=last)
 
     def compute_output_shape(self, kept_shape):
-        """The shapes of shift and log_scale."""
-        return ((*kept_shape[:-1], self.size),) * 2
+        """The shapes of the parameters."""
+        return self.transform.shapes((*kept_shape[:-1], self.size))
 
     def get_config(self):
         """The constructor's arguments."""
@@ -137,6 +148,7 @@ class ConvResNet(keras.layers.Layer):
             "blocks": self.blocks,
             "activation": keras.activations.serialize(self.activation),
             "gated": self.gated,
+            "transform": keras.saving.serialize_keras_object(self.transform),
             "context": self.context,
             "seed": self.seed,
         }

@@ -4,20 +4,27 @@ from __future__ import annotations
 
 import keras
 
-from tfp_realnvp.layers.shift_and_log_scale import Dense, ShiftAndLogScale, read_kernel
+from tfp_realnvp.layers.transform_parameters import (
+    Dense,
+    TransformParameters,
+    as_transform,
+    read_kernel,
+)
+from tfp_realnvp.transforms import Transform
 
 __all__ = ["DenseConditioner"]
 
 
 @keras.saving.register_keras_serializable(package="tfp_realnvp")
 class DenseConditioner(keras.layers.Layer):
-    """A fully connected network: `depth - 1` hidden layers, then `ShiftAndLogScale`.
+    """A fully connected network: `depth - 1` hidden layers, then `TransformParameters`.
 
     Args:
       size: number of transformed entries.
       depth: number of dense layers, the output layer included; at least 1.
       width: units of a hidden layer.
       activation: of the hidden layers, a name that Keras knows or a function.
+      transform: whose parameters it gives; None is affine.
       context: size of the context, 0 for none.
       seed: of the hidden layers' initial weights.
       **kwargs: those of `keras.layers.Layer`; `dtype` is the policy of the matrix products.
@@ -29,7 +36,7 @@ class DenseConditioner(keras.layers.Layer):
         reads them in this call.
 
     Returns:
-      (shift, log_scale), each [n, size].
+      (shift, log_scale), each [n, size], or (shift, log_scale, knots), with knots of [knots, n, size].
 
     Example:
       >>> conditioner = DenseConditioner(3, width=16)
@@ -39,13 +46,23 @@ class DenseConditioner(keras.layers.Layer):
     """
 
     def __init__(
-        self, size: int, *, depth=4, width=512, activation="relu", context=0, seed=0, **kwargs
+        self,
+        size: int,
+        *,
+        depth=4,
+        width=512,
+        activation="relu",
+        transform: Transform | None = None,
+        context=0,
+        seed=0,
+        **kwargs,
     ):
         super().__init__(**kwargs, autocast=False)
         self.size = size
         self.depth = depth
         self.width = width
         self.activation = keras.activations.get(activation)
+        self.transform = as_transform(transform)
         self.context = context
         self.seed = seed
         seeds = keras.random.SeedGenerator(seed)
@@ -58,7 +75,7 @@ class DenseConditioner(keras.layers.Layer):
             )
             for _ in range(depth - 1)
         ]
-        self.output_layer = ShiftAndLogScale(size, dtype=self.dtype_policy)
+        self.output_layer = TransformParameters(size, self.transform, dtype=self.dtype_policy)
 
     def build(self, kept_shape):
         """Make the weights."""
@@ -79,7 +96,7 @@ class DenseConditioner(keras.layers.Layer):
         return [read_kernel(layer) for layer in (*self.hidden, self.output_layer.dense)]
 
     def call(self, kept, context=None, kernels=None):
-        """(shift, log_scale); see the class."""
+        """The parameters; see the class."""
         *hidden, last = kernels or [None] * self.depth
         features = keras.ops.concatenate([kept, context], axis=-1) if self.context else kept
         for layer, kernel in zip(self.hidden, hidden, strict=True):
@@ -87,8 +104,8 @@ class DenseConditioner(keras.layers.Layer):
         return self.output_layer(features, kernel=last)
 
     def compute_output_shape(self, kept_shape):
-        """The shapes of shift and log_scale."""
-        return ((*kept_shape[:-1], self.size),) * 2
+        """The shapes of the parameters."""
+        return self.transform.shapes((*kept_shape[:-1], self.size))
 
     def get_config(self):
         """The constructor's arguments."""
@@ -98,6 +115,7 @@ class DenseConditioner(keras.layers.Layer):
             "depth": self.depth,
             "width": self.width,
             "activation": keras.activations.serialize(self.activation),
+            "transform": keras.saving.serialize_keras_object(self.transform),
             "context": self.context,
             "seed": self.seed,
         }

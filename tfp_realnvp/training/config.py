@@ -55,7 +55,7 @@ class TrainingConfig(_AnyFlowOptions):
     Example:
       >>> config = TrainingConfig(dataset="digits", flow="realnvp", width=32)
       >>> config.flow_options()
-      {'activation': 'relu', 'couplings': 4, 'depth': 4, 'width': 32}
+      {'activation': 'relu', 'transform': 'affine', 'bins': 8, 'couplings': 4, 'depth': 4, 'width': 32}
     """
 
     dataset: str = option(
@@ -173,7 +173,7 @@ class TrainingConfig(_AnyFlowOptions):
         if unknown := sorted(training.keys() - known):
             raise ValueError(f"`training` has an unknown option {unknown[0]!r}")
         try:
-            return cls(**training)
+            return cls(**{"transform": "affine", **training})  # version 0.4 had no other
         except TypeError as error:
             raise ValueError(str(error)) from error
 
