@@ -292,6 +292,10 @@ def test_what_is_no_array_is_refused_by_name(flow, value):
         flow.sample([1, [2]])
     with pytest.raises(ValueError, match="`n` must be an integer or a shape of integers"):
         flow.sample(None)
+    for call in (flow.log_prob, flow.sample):
+        with pytest.raises((TypeError, ValueError)) as error:
+            call([[[[[1e308] * 8] * 8] * 8] * 8])
+        assert len(str(error.value)) < 300
 
 
 def test_latents_of_any_precision(flow):

@@ -7,7 +7,7 @@ from typing import Any
 
 import tensorflow as tf
 
-__all__ = ["is_numeric", "to_tensor"]
+__all__ = ["in_short", "is_numeric", "to_tensor"]
 
 
 def to_tensor(value: Any, name: str, expected: str) -> tf.Tensor:
@@ -29,7 +29,13 @@ def to_tensor(value: Any, name: str, expected: str) -> tf.Tensor:
     try:
         return tf.convert_to_tensor(value)
     except (TypeError, ValueError, OverflowError) as error:
-        raise TypeError(f"`{name}` must be {expected}, received {reprlib.repr(value)}.") from error
+        raise TypeError(f"`{name}` must be {expected}, received {in_short(value)}.") from error
+
+
+def in_short(value: Any) -> str:
+    """What a value is, in at most 120 characters, for an error."""
+    text = reprlib.repr(value)
+    return text if len(text) <= 120 else f"{text[:117]}..."
 
 
 def is_numeric(tensor: tf.Tensor) -> bool:

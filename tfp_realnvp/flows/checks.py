@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import tensorflow as tf
 
-from tfp_realnvp.compute.tensors import is_numeric, to_tensor
+from tfp_realnvp.compute.tensors import in_short, is_numeric, to_tensor
 
 __all__ = [
     "check_images",
@@ -177,7 +177,7 @@ def check_sample_shape(n) -> tuple[int, ...] | tf.Tensor:
     except ValueError:  # lists of several lengths
         shape = np.asarray(known, object)
     if not np.issubdtype(shape.dtype, np.integer) or shape.ndim > 1:
-        raise ValueError(f"`n` must be an integer or a shape of integers, received {n!r}.")
+        raise ValueError(f"`n` must be an integer or a shape of integers, received {in_short(n)}.")
     if np.any(shape < 1):
         raise ValueError(f"`n` must be at least 1, received {known}.")
     return tuple(int(size) for size in shape.reshape(-1))
