@@ -70,6 +70,42 @@ def test_metrics_are_those_of_the_model(run_dir, tiny_config):
     assert metrics["validation"]["bits_per_dim"] == pytest.approx(best, rel=1e-4)
 
 
+def test_scores_of_pictures(tiny_config, tmp_path, monkeypatch):
+    compared = []
+    score_pictures = evaluation.score_pictures
+
+    def watched(classifier, drawn, images):
+        compared.append((drawn, images))
+        return score_pictures(classifier, drawn, images)
+
+    monkeypatch.setattr(evaluation, "score_pictures", watched)
+    config = dataclasses.replace(tiny_config, score_pictures=True, epochs=1)
+    metrics = training.train(config, tmp_path / "run", score_test=False)
+    images = load_images(config)
+    (drawn, real), (learned, also_real) = compared
+    assert {image.tobytes() for image in real} == {
+        image.tobytes() for image in images.validation.images
+    }
+    np.testing.assert_array_equal(real, also_real)
+    flow = RunFolder(tmp_path / "run").load_model()
+    np.testing.assert_array_equal(drawn, flow.sample(len(real), seed=0))
+    known = {image.tobytes() for image in images.train.images}
+    assert all(image.tobytes() in known for image in learned)
+    for part in ("pictures", "pictures_learned"):
+        assert metrics[part].keys() == {"clear", "density", "coverage", "frechet"}
+    assert metrics["pictures_learned"]["frechet"] < metrics["pictures"]["frechet"]
+
+
+def test_pictures_of_a_single_label_cannot_be_scored(tmp_path):
+    run = tmp_path / "run"
+    run.mkdir()
+    (run / "notes.txt").write_text("mine")
+    config = TrainingConfig(hold_out=range(9), score_pictures=True)
+    with pytest.raises(ValueError, match=r"at least two different labels, received \[9\]"):
+        training.train(config, run, overwrite=True)
+    assert [path.name for path in run.iterdir()] == ["notes.txt"]
+
+
 @pytest.mark.slow
 def test_same_seed_same_result(run_dir, tiny_config, tmp_path):
     again = training.train(tiny_config, tmp_path / "again")

@@ -11,6 +11,9 @@ from typing import Any
 
 __all__ = ["load_commands", "quiet_start", "show", "summary", "transfer_lines"]
 
+# the scores of pictures in metrics.json, and what people are told that they are of
+PICTURES = {"pictures": "pictures drawn", "pictures_learned": "images learned from"}
+
 
 @contextlib.contextmanager
 def quiet_start() -> Iterator[None]:
@@ -60,6 +63,12 @@ def summary(metrics: dict[str, Any]) -> list[str]:
         f"best of {metrics['epochs']} epochs: {metrics['best_epoch']}; {metrics['parameters']:,} "
         f"parameters, {metrics['images_per_second']:,.0f} images/s, {metrics['seconds']:.0f} s, "
         f"ended by {metrics['ended_by']}",
+        *(
+            f"{title}: clear {scores['clear']:.2f}, density {scores['density']:.2f}, coverage "
+            f"{scores['coverage']:.2f}, Frechet distance {scores['frechet']:.1f}"
+            for key, title in PICTURES.items()
+            if (scores := metrics.get(key))
+        ),
     ]
 
 

@@ -97,6 +97,9 @@ class TrainingConfig(_AnyFlowOptions):
         below=1,
     )
     time_limit: float | None = option(600.0, "Seconds for the whole run; None: no limit", above=0)
+    score_pictures: bool = option(
+        False, "Score drawn pictures, too, by a classifier of the labels that is trained first"
+    )
     seed: int = option(0, "Of the weights, the order of the images and the noise")
 
     def __post_init__(self):

@@ -38,6 +38,7 @@ __all__ = ["TrainingLoop"]
 
 LONG_EPOCH = 20  # steps; only such an epoch may end with a call from Python instead of a pass over the images
 DRAWN = 40  # images in samples.png
+SCORED_PICTURES = 5000  # that are drawn, and compared with as many test images
 SAME = 0.001  # bits per dimension between two machines' scores of the same model
 
 
@@ -84,8 +85,15 @@ class TrainingLoop:
             seconds=config.time_limit,
             started=started,
             # the last epoch's validation comes on top
-            later_images=len(images.validation) + sum(map(len, self.scored.values())),
+            later_images=len(images.validation)
+            + sum(map(len, self.scored.values()))
+            + config.score_pictures * SCORED_PICTURES,
         )
+        # those that drawn ones are compared with
+        self.pictures = self.scored.get("test", images.validation)
+        if config.score_pictures:
+            evaluation.check_classes(images.train.labels)
+        self.classifier: evaluation.Classifier | None = None
         self.first_epoch = 0
         self.history = RecordHistory([], self.budget)
         self.keep_best = KeepBest(self.average)
@@ -157,6 +165,7 @@ class TrainingLoop:
         report = Report(self.history, on_epoch)
         self.save_state.remember(self.first_epoch)
         try:
+            self._train_classifier()
             if not self._has_all_epochs() and not self.stop_when_stalled.is_stalled():
                 self._fit([report, *callbacks])
             self._save_at_end()
@@ -190,6 +199,13 @@ class TrainingLoop:
             + (f", from epoch {self.first_epoch + 1} on" if self.first_epoch else "")
             + (f", for at most {config.time_limit:.0f} s." if config.time_limit else ".")
         )
+
+    def _train_classifier(self):
+        """Before the flow, so that its time counts."""
+        if self.config.score_pictures:
+            self.say("Training a classifier of the labels, which will score drawn pictures.")
+            train, levels = self.images.train, self.images.levels
+            self.classifier = evaluation.Classifier(train.images, train.labels, levels=levels)
 
     def _fit(self, callbacks: Sequence[keras.callbacks.Callback]):
         config, images = self.config, self.images
@@ -297,6 +313,7 @@ class TrainingLoop:
         rows, ended_by = self.history.rows, self._ended_by(report)
         return {
             **{name: scores.get(name) for name in SCORED},
+            **self._score_pictures(),
             "ended_by": ended_by,
             "can_go_on": ended_by in ("the time limit", "the caller", "a callback"),
             "epochs": len(rows),
@@ -305,6 +322,19 @@ class TrainingLoop:
             "images_per_second": round(float(np.median([r["images_per_second"] for r in rows])), 1),
             "parameters": self.best.count_params(),
             "device": hardware.name(),
+        }
+
+    def _score_pictures(self) -> dict[str, dict[str, float]]:
+        """`pictures` of the metrics: those drawn, and for comparison as many images that were learned from."""
+        if self.classifier is None:
+            return {}
+        random = np.random.default_rng(self.config.seed)
+        real = _some(self.pictures, random)
+        drawn = self.average.sample(len(real), seed=self.config.seed).numpy()
+        learned = _some(self.images.train, random)[: len(real)]
+        return {
+            "pictures": evaluation.score_pictures(self.classifier, drawn, real),
+            "pictures_learned": evaluation.score_pictures(self.classifier, learned, real),
         }
 
     def _has_all_epochs(self) -> bool:
@@ -318,3 +348,8 @@ class TrainingLoop:
         if self.stop_when_stalled.is_stalled():
             return "early stopping"
         return "the caller" if report.ended_run else "a callback"
+
+
+def _some(data: datasets.LabelledImages, random: np.random.Generator) -> np.ndarray:
+    """At most `SCORED_PICTURES` of the images, in a random order."""
+    return data.images[random.permutation(len(data))[:SCORED_PICTURES]]
