@@ -60,6 +60,8 @@ def test_json_of_an_earlier_version():
     config = TrainingConfig.from_json({"training": {**content, **other, "hold_out": [9]}})
     assert config == TrainingConfig(**content, transform="affine", hold_out=(9,))
     assert config.flow_options() == {**options, "transform": "affine", "bins": 8}
+    config = TrainingConfig.from_json({"training": {"flow": "multiscale", "couplings": 6}})
+    assert config == TrainingConfig(couplings=6, transform="affine", parity=0)
 
 
 def test_defaults_that_depend_on_machine_and_data():
@@ -80,7 +82,7 @@ def test_defaults_that_depend_on_machine_and_data():
     ("field", "value"),
     [
         ("scales", 0), ("couplings", 0), ("channels", 0), ("blocks", -1), ("flow", "glow"), ("final_rate", 0),
-        ("epochs", 0), ("batch_size", 0), ("patience", 0), ("warm_up", -1), ("final_rate", 1.1),
+        ("epochs", 0), ("parity", 2), ("batch_size", 0), ("patience", 0), ("warm_up", -1), ("final_rate", 1.1),
         ("learning_rate", 0), ("learning_rate", float("nan")), ("learning_rate", float("inf")),
         ("time_limit", -1), ("gradient_clip", -1), ("validation", 0), ("validation", 1),
         ("precision", "float8"), ("dequantization", "none"),

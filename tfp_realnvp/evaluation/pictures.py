@@ -107,9 +107,9 @@ def density_and_coverage(
         # the nearest one is the image itself
         radii = np.partition(_squared_distances(block, real), neighbors, axis=1)[:, neighbors]
         within = _squared_distances(block, drawn) < radii[:, None]
-        inside += np.count_nonzero(within)
-        reached += np.count_nonzero(within.any(axis=1))
-    return float(inside / (neighbors * len(drawn))), float(reached / len(real))
+        inside += int(np.count_nonzero(within))
+        reached += int(np.count_nonzero(within.any(axis=1)))
+    return inside / (neighbors * len(drawn)), reached / len(real)
 
 
 def _squared_distances(a, b):

@@ -59,8 +59,8 @@ class FlowWithOptions(ImageFlow):
 
     @classmethod
     def from_config(cls, config):
-        """A flow from `get_config`, also that of version 0.4, which had affine couplings alone."""
-        return super().from_config({"transform": "affine", **config})
+        """A flow from `get_config`, also that of version 0.4."""
+        return super().from_config({**cls.options_class.former, **config})
 
 
 def _transform(options: FlowOptions) -> Transform:

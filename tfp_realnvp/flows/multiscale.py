@@ -24,7 +24,9 @@ class MultiscaleRealNVP(FlowWithOptions):
     `scale = unsqueeze o [couplings o (next scale on half of the channels)] o squeeze`
 
     So latents have the image shape, as in any other flow. At least two couplings in a scale are needed to
-    transform every pixel.
+    transform every pixel. With an even number of them and the default `parity`, the last one, next to the
+    latents, transforms the half that is then left alone, given the half that goes on: a learned prior, as in
+    Glow.
 
     Args:
       image_shape: (height, width, channels); height and width must be multiples of `2**scales`.
@@ -41,7 +43,8 @@ class MultiscaleRealNVP(FlowWithOptions):
       TensorShape([5, 8, 8, 1])
 
     Reference:
-      Dinh, Sohl-Dickstein, Bengio (2017), Density estimation using Real NVP, sections 3.4 to 3.6.
+      Dinh, Sohl-Dickstein, Bengio (2017), Density estimation using Real NVP, sections 3.4 to 3.6;
+      Kingma, Dhariwal (2018), Glow, whose published code has the learned prior.
     """
 
     options_class = MultiscaleOptions
@@ -81,7 +84,12 @@ class MultiscaleRealNVP(FlowWithOptions):
         first = scale * self.couplings
         of_scale = conditioners[first : first + self.couplings]
         couplings = Couplings(
-            of_scale, split=half, transform=self.transform, event_ndims=3, context=context
+            of_scale,
+            split=half,
+            transform=self.transform,
+            parity=self.parity,
+            event_ndims=3,
+            context=context,
         )
         rest = self._scale(scale + 1, half, context, conditioners)
         inner = [Partial(tfb.Chain(rest), channels=half)] if rest else []

@@ -35,6 +35,7 @@ class FlowOptions:
       batch_size: images in a training step, by default.
       learning_rate: its peak, by default.
       steps_per_call: training steps in one call from Python; see `tfp_realnvp.hardware`.
+      former: options that version 0.4 did not have, with the values that do what it did.
     """
 
     name: ClassVar[str]
@@ -42,6 +43,7 @@ class FlowOptions:
     batch_size: ClassVar[int]
     learning_rate: ClassVar[float]
     steps_per_call: ClassVar[int]
+    former: ClassVar[dict[str, Any]] = {"transform": "affine"}
 
     # a constructor takes a function, and a transform, too; a configuration only names
     activation: Any = option("relu", "In the conditioners, such as relu, gelu or tanh")  # noqa: RUF009
@@ -70,10 +72,17 @@ class MultiscaleOptions(FlowOptions):
     batch_size = 32
     learning_rate = 2e-3
     steps_per_call = 1
+    former: ClassVar[dict[str, Any]] = {**FlowOptions.former, "parity": 0}
 
     transform: Any = option("spline", TRANSFORM_HELP)  # noqa: RUF009
     scales: int = option(2, "Scales", least=1)
     couplings: int = option(4, "Couplings of each scale", least=1)
+    parity: int = option(
+        1,
+        "Which half of the channels the coupling next to the image keeps, 0 or 1",
+        least=0,
+        most=1,
+    )
     channels: int = option(64, "Features of a conditioner", least=1)
     blocks: int = option(2, "Residual blocks of a conditioner", least=0)
     gated: bool = option(False, "Gates in the residual blocks")

@@ -176,7 +176,8 @@ class TrainingConfig(_AnyFlowOptions):
         if unknown := sorted(training.keys() - known):
             raise ValueError(f"`training` has an unknown option {unknown[0]!r}")
         try:
-            return cls(**{"transform": "affine", **training})  # version 0.4 had no other
+            former = OPTIONS[training["flow"]].former if training.get("flow") in OPTIONS else {}
+            return cls(**{**former, **training})
         except TypeError as error:
             raise ValueError(str(error)) from error
 
