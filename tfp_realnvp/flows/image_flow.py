@@ -197,7 +197,8 @@ class ImageFlow(DensityModel, abc.ABC):
             bijectors = self.make_bijectors(context, conditioners)
         else:
             bijectors = self.make_bijectors(context)  # type: ignore[call-arg]
-        return tfb.Chain([*self.normalization.bijectors, *bijectors])
+        # without a name, TFP puts those of all bijectors into the name of every operation
+        return tfb.Chain([*self.normalization.bijectors, *bijectors], name="flow")
 
     # For users. In eager mode each method computes its images in blocks of a bounded size. In a `tf.function`
     # it computes them all at once: call it there with batches.
@@ -450,7 +451,7 @@ class ImageFlow(DensityModel, abc.ABC):
     def _score(self, conditioners, images, labels, noise):
         base = _standard_normal(self.image_shape)
         return pixels.log_prob(
-            tfd.TransformedDistribution(base, self._bijector(conditioners, labels)),
+            tfd.TransformedDistribution(base, self._bijector(conditioners, labels), name="density"),
             images,
             levels=self.levels,
             noise=noise,
