@@ -333,7 +333,18 @@ def test_labels():
     assert options.integers(None) == []
 
 
-def test_ctrl_c_in_a_destructor_is_not_ignored(monkeypatch, capsys):
+@pytest.mark.parametrize("early", [False, True])
+def test_ctrl_c_in_a_destructor_is_not_ignored(monkeypatch, capsys, early):
+    """Also if it comes again before Python is done with ignoring it."""
+    set_timer, calls = signal.setitimer, []
+
+    def fire_at_once(which, seconds):
+        calls.append(seconds)
+        if len(calls) == 1 and early:
+            signal.raise_signal(signal.SIGALRM)
+        else:
+            set_timer(which, seconds)
+
     class Dying:
         def __del__(self):
             signal.raise_signal(signal.SIGINT)
@@ -342,10 +353,12 @@ def test_ctrl_c_in_a_destructor_is_not_ignored(monkeypatch, capsys):
         Dying()
         time.sleep(60)
 
+    monkeypatch.setattr(signal, "setitimer", fire_at_once)
     monkeypatch.setattr(commands, "score", score)
     with pytest.raises(SystemExit) as end:
         cli.main(["score", "run"])
     assert end.value.code == 130 and capsys.readouterr().err == ""
+    assert sum(seconds > 0 for seconds in calls) == 1 + early
 
 
 def test_ctrl_c_that_native_code_turns_into_an_error(monkeypatch, capsys):

@@ -7,12 +7,11 @@ import it are imported where a command needs them.
 from __future__ import annotations
 
 import functools
-import os
 import re
 import signal
 import sys
-import threading
 import time
+from types import FrameType
 
 import typer
 
@@ -25,6 +24,8 @@ from tfp_realnvp.cli.train import train
 from tfp_realnvp.cli.transfer import transfer
 
 __all__ = ["main"]
+
+SOON = 0.001  # seconds
 
 app = typer.Typer(
     name="tfp-realnvp",
@@ -73,9 +74,12 @@ class NoteInterrupt:
         self._before = signal.getsignal(signal.SIGINT)
         if self._before is signal.default_int_handler:  # not ignored, as by `nohup`
             signal.signal(signal.SIGINT, self._note)
+        self._alarm = signal.signal(signal.SIGALRM, _interrupt_again)
         return self
 
     def __exit__(self, *error):
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, self._alarm)
         if self._before is signal.default_int_handler:
             signal.signal(signal.SIGINT, self._before)
 
@@ -90,9 +94,19 @@ def _after_destructor(ignored, *, debug: bool) -> None:
     TensorFlow's tracing runs many destructors. A Ctrl-C comes again soon after; an error is shown to debug.
     """
     if issubclass(ignored.exc_type, KeyboardInterrupt):
-        threading.Timer(0.001, os.kill, (os.getpid(), signal.SIGINT)).start()
+        signal.setitimer(signal.ITIMER_REAL, SOON)
     elif debug:
         sys.__unraisablehook__(ignored)
+
+
+def _interrupt_again(number: int, frame: FrameType | None) -> None:
+    """Ctrl-C once more, unless Python would ignore it once more."""
+    while frame is not None:
+        if frame.f_code is _after_destructor.__code__:
+            signal.setitimer(signal.ITIMER_REAL, SOON)
+            return
+        frame = frame.f_back
+    signal.raise_signal(signal.SIGINT)
 
 
 def _message(error: Exception) -> str:
