@@ -24,9 +24,16 @@ from worker import Worker
 
 DENSE = "dense"
 CONVOLUTIONAL = "convolutional"
+SPLINE = "spline"  # the convolutional one with spline couplings
 LIBRARIES = {
     DENSE: ("ours", "command", "bare", "tfp", *PEERS, "limit"),
     CONVOLUTIONAL: ("ours", "nflows", "normflows"),
+    SPLINE: ("ours", "nflows", "normflows"),
+}
+IMAGE_JOBS = {
+    "train_32": {"job": "train", "size": 32, "times": 20},
+    "log_prob": {"job": "log_prob", "size": 200, "times": 3},
+    "sample": {"job": "sample", "size": 200, "times": 3},
 }
 JOBS = {
     DENSE: {
@@ -35,11 +42,8 @@ JOBS = {
         "log_prob": {"job": "log_prob", "size": 1000, "times": 10},
         "sample": {"job": "sample", "size": 1000, "times": 10},
     },
-    CONVOLUTIONAL: {
-        "train_32": {"job": "train", "size": 32, "times": 20},
-        "log_prob": {"job": "log_prob", "size": 200, "times": 3},
-        "sample": {"job": "sample", "size": 200, "times": 3},
-    },
+    CONVOLUTIONAL: IMAGE_JOBS,
+    SPLINE: IMAGE_JOBS,
 }
 ONLY_FLOAT32 = ("tfp",)
 IN_TENSORFLOW = ("ours", "command", "bare", "tfp", "limit")
@@ -66,7 +70,7 @@ def main():
         "rounds": options.rounds,
         "load_before": os.getloadavg()[0],
     }
-    for flow in (DENSE, CONVOLUTIONAL):
+    for flow in JOBS:
         results[flow] = measure(flow, default, options)
         print_table(flow, results[flow])
     results["ratios"] = ratios(results[DENSE], default)

@@ -4,7 +4,7 @@ import pytest
 import tensorflow as tf
 from conftest import perturb
 
-from tfp_realnvp.layers import ConvResNet, DenseConditioner, TransformParameters
+from tfp_realnvp.layers import ConvResNet, DenseConditioner, SelfAttention, TransformParameters
 
 
 def built(**options):
@@ -23,6 +23,7 @@ CASES = {
     "dense": (built, (2, 5)),
     "convolutional": (convolutional, (2, 4, 6, 2)),
     "convolutional, gated": (lambda **options: convolutional(gated=True, **options), (2, 4, 6, 2)),
+    "convolutional, attentive": (lambda **options: convolutional(heads=2, **options), (2, 4, 6, 2)),
 }
 
 
@@ -73,6 +74,37 @@ def test_positions_see_their_neighbours_alone():
         shift, _ = conditioner(kept)
         rows, _ = np.nonzero(np.abs(shift[1] - shift[0])[..., 0] > 1e-7)
         assert rows.min() == 4 - reach and rows.max() == 4 + reach
+
+
+def test_attention_sees_all_positions():
+    conditioner = ConvResNet(1, channels=8, blocks=1, heads=1)
+    conditioner.build((None, 9, 9, 1))
+    perturb(conditioner, 0.3)
+    kept = np.zeros((2, 9, 9, 1), np.float32)
+    kept[1, 0, 0] = 3
+    shift, _ = conditioner(kept)
+    assert np.all(np.abs(shift[1] - shift[0]) > 1e-7)
+
+
+def test_attention_by_the_formula():
+    layer = SelfAttention(heads=2)
+    layer.build((None, 2, 3, 5))
+    perturb(layer, 0.5)
+    features = np.random.default_rng(1).standard_normal((4, 2, 3, 5)).astype(np.float32)
+    rows = features.reshape(4, 6, 5)
+    mean, variance = rows.mean(-1, keepdims=True), rows.var(-1, keepdims=True)
+    gamma, beta = (weight.numpy() for weight in layer.normalize.weights)
+    seen = (rows - mean) / np.sqrt(variance + 1e-3) * gamma + beta + layer.position.numpy()
+    numbers = seen @ layer.look.kernel.numpy() + layer.look.bias.numpy()
+    expected = rows.copy()
+    for head in range(2):
+        query, key, value = (
+            numbers[..., 32 * part + 16 * head : 32 * part + 16 * head + 16] for part in range(3)
+        )
+        weights = np.exp(query @ key.transpose(0, 2, 1) / 4)
+        gathered = weights / weights.sum(-1, keepdims=True) @ value
+        expected += gathered @ layer.gather.kernel.numpy()[16 * head : 16 * head + 16]
+    np.testing.assert_allclose(layer(features), expected.reshape(features.shape), atol=1e-4)
 
 
 def test_log_scale_is_bounded():
@@ -126,6 +158,8 @@ def test_half_precision_stays_inside():
     [
         built(depth=3, activation="gelu", context=2, seed=4),
         convolutional(blocks=1, activation="gelu", gated=True, context=2, seed=4),
+        convolutional(blocks=1, heads=2, seed=4),
+        SelfAttention(heads=3, seed=2),
         TransformParameters(3),
     ],
 )

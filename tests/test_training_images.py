@@ -26,18 +26,39 @@ def test_batches_of_several_columns():
     np.testing.assert_array_equal(batch["images"], images[batch["labels"]])
 
 
+@pytest.mark.parametrize("augment", [0, 0.5])
 @pytest.mark.parametrize("step", [2, 4, 9])
-def test_batches_depend_on_seed_and_step_alone(step):
+def test_batches_depend_on_seed_and_step_alone(step, augment):
     images = random_images(40, (2, 2, 1))
 
-    def first(**options):
-        return next(training_batches(images, batch_size=10, **options).as_numpy_iterator())
+    def batches(**options):
+        options = {"batch_size": 10, "augment": augment, **options}
+        return training_batches(images, **options).as_numpy_iterator()
 
-    batches = training_batches(images, batch_size=10, seed=3).as_numpy_iterator()
+    all_batches = batches(seed=3)
     for _ in range(step):
-        next(batches)
-    np.testing.assert_array_equal(next(batches), first(seed=3, first_step=step))
-    assert np.any(first(seed=3) != first(seed=4))
+        next(all_batches)
+    np.testing.assert_array_equal(next(all_batches), next(batches(seed=3, first_step=step)))
+    assert np.any(next(batches(seed=3)) != next(batches(seed=4)))
+
+
+def test_augmentation_moves_by_up_to_a_pixel():
+    """All nine moves are equally likely, edges are repeated, and labels stay with their images."""
+    images = random_images(900, (4, 5, 1))
+    columns = {"images": images, "labels": np.arange(900)}
+    batch = next(training_batches(columns, batch_size=900, seed=1, augment=0.5).as_numpy_iterator())
+    framed = np.pad(images[batch["labels"]], [(0, 0), (1, 1), (1, 1), (0, 0)], mode="edge")
+    moves = {
+        (down, right): np.all(
+            framed[:, down : down + 4, right : right + 5] == batch["images"], axis=(1, 2, 3)
+        )
+        for down in range(3)
+        for right in range(3)
+    }
+    assert np.all(sum(moves.values()) == 1)
+    shares = {move: np.mean(found) for move, found in moves.items()}
+    assert shares.pop((1, 1)) == pytest.approx(0.5 + 0.5 / 9, abs=0.06)
+    assert list(shares.values()) == pytest.approx([0.5 / 9] * 8, abs=0.04)
 
 
 def test_held_out_labels_are_not_learned(tiny_config):

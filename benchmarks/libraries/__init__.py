@@ -2,7 +2,8 @@
 
 Each module has a function `make(flow, precision, images)` with
 
-- `flow`: "dense" or "convolutional", the two networks that are compared;
+- `flow`: "dense" or "convolutional", the two networks that are compared, with affine couplings; or "spline",
+  the convolutional one with spline couplings;
 - `precision`: "float32" or "bfloat16", that of the matrix products;
 - `images`: uint8 [n, 28, 28, 1], for a flow that is adapted to data before training.
 
@@ -23,6 +24,8 @@ HIDDEN = (512, 512, 512)  # layers of the dense flow's conditioners
 SCALES = 2
 CHANNELS = 64
 BLOCKS = 2
+BINS = 8  # of a spline
+BOUND = 4.0  # where it ends
 LEARNING_RATE = 1e-3
 ALPHA = 1e-3  # of the logit before the other libraries' couplings
 LEVELS = 256

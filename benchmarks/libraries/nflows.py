@@ -7,16 +7,18 @@ from nflows.transforms import (
     AffineCouplingTransform,
     CompositeTransform,
     MultiscaleCompositeTransform,
+    PiecewiseRationalQuadraticCouplingTransform,
     SqueezeTransform,
 )
 
-from libraries import COUPLINGS, HIDDEN, PIXELS, SCALES, SIDE
+from libraries import BINS, BOUND, COUPLINGS, HIDDEN, PIXELS, SCALES, SIDE
 from libraries.pytorch import ConvResNet, TorchFlow, checkerboard
 
 
 def make(flow, precision, images):
     """See `libraries`."""
-    transform, shape = _dense() if flow == "dense" else _convolutional()
+    coupling = _spline_coupling if flow == "spline" else AffineCouplingTransform
+    transform, shape = _dense() if flow == "dense" else _convolutional(coupling)
     module = Flow(transform, StandardNormal([PIXELS]))
     return TorchFlow(module, module.log_prob, module.sample, shape=shape, precision=precision)
 
@@ -39,7 +41,13 @@ def _mlp(inputs, outputs):
     return _Mlp([inputs], [outputs], HIDDEN)
 
 
-def _convolutional():
+def _spline_coupling(halves, network):
+    return PiecewiseRationalQuadraticCouplingTransform(
+        halves, network, num_bins=BINS, tails="linear", tail_bound=BOUND
+    )
+
+
+def _convolutional(coupling):
     transform = MultiscaleCompositeTransform(SCALES)
     shape = (1, SIDE, SIDE)
     for _ in range(SCALES):
@@ -47,7 +55,7 @@ def _convolutional():
         shape = squeeze.get_output_shape(*shape)
         halves = [(index >= shape[0] // 2) for index in range(shape[0])]
         couplings = [
-            AffineCouplingTransform([int(half ^ step % 2) for half in halves], ConvResNet)
+            coupling([int(half ^ step % 2) for half in halves], ConvResNet)
             for step in range(COUPLINGS)
         ]
         shape = transform.add_transform(CompositeTransform([squeeze, *couplings]), shape)

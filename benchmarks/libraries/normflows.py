@@ -1,19 +1,23 @@
-"""normflows (PyTorch), with its faster coupling, `AffineCouplingBlock`."""
+"""normflows (PyTorch), with the faster of its affine couplings, `AffineCouplingBlock`."""
 
 import numpy as np
 import torch
 from normflows import MultiscaleFlow, NormalizingFlow
 from normflows.distributions import DiagGaussian
-from normflows.flows import AffineCouplingBlock, Merge, Squeeze
+from normflows.flows import AffineCouplingBlock, Flow, Merge, Squeeze
+from normflows.flows.neural_spline.coupling import PiecewiseRationalQuadraticCoupling
 from normflows.nets import MLP
 
-from libraries import COUPLINGS, HALF, HIDDEN, PIXELS, SCALES, SIDE
+from libraries import BINS, BOUND, COUPLINGS, HALF, HIDDEN, PIXELS, SCALES, SIDE
 from libraries.pytorch import DEVICE, ConvResNet, TorchFlow, checkerboard
 
 
 def make(flow, precision, images):
     """See `libraries`."""
-    return _dense(precision) if flow == "dense" else _convolutional(precision)
+    if flow == "dense":
+        return _dense(precision)
+    couplings = _spline_couplings if flow == "spline" else _convolutional_couplings
+    return _convolutional(couplings, precision)
 
 
 def _dense(precision):
@@ -34,14 +38,13 @@ def _dense(precision):
     )
 
 
-def _convolutional(precision):
+def _convolutional(couplings, precision):
     bases, flows = [], []
     for scale in range(1, SCALES + 1):  # the one next to the image first
         half, side = 2**scale, SIDE // 2**scale
-        couplings = _couplings(lambda half=half: ConvResNet(half, 2 * half))
         latents = half if scale < SCALES else 2 * half
         # normflows lists scales and flows from the latents to the image
-        flows.insert(0, [*couplings, Squeeze()])
+        flows.insert(0, [*couplings(half), Squeeze()])
         bases.insert(0, DiagGaussian((latents, side, side), trainable=False))
     merges = [Merge() for _ in range(SCALES - 1)]
     module = MultiscaleFlow(bases, flows, merges, class_cond=False)  # no labels
@@ -52,6 +55,31 @@ def _convolutional(precision):
         shape=(1, SIDE, SIDE),
         precision=precision,
     )
+
+
+def _convolutional_couplings(half):
+    return _couplings(lambda: ConvResNet(half, 2 * half))
+
+
+def _spline_couplings(half):
+    channels = torch.arange(2 * half)
+    return [_SplineCoupling((channels < half) == bool(step % 2)) for step in range(COUPLINGS)]
+
+
+class _SplineCoupling(Flow):
+    """A coupling in the direction of normflows, as its own `CoupledRationalQuadraticSpline`, but of images."""
+
+    def __init__(self, mask):
+        super().__init__()
+        self._coupling = PiecewiseRationalQuadraticCoupling(
+            mask.int(), ConvResNet, num_bins=BINS, tails="linear", tail_bound=BOUND
+        )
+
+    def forward(self, z):
+        return self._coupling.inverse(z)
+
+    def inverse(self, z):
+        return self._coupling.forward(z)
 
 
 def _couplings(network):

@@ -2,10 +2,11 @@
 
 from internals import OPTIONS
 
-from libraries import BLOCKS, CHANNELS, COUPLINGS, HIDDEN, LEARNING_RATE, SCALES
+from libraries import BINS, BLOCKS, BOUND, CHANNELS, COUPLINGS, HIDDEN, LEARNING_RATE, SCALES
 from libraries.inputs import as_dataset
 from tfp_realnvp import MultiscaleRealNVP, RealNVP, hardware
 from tfp_realnvp.optimizers import Adam
+from tfp_realnvp.transforms import Affine, RationalQuadraticSpline
 
 
 def make(flow, precision, images):
@@ -18,7 +19,7 @@ def make_flow(flow, precision):
     """The flow itself, compiled with as many steps in a call as the command `train` does."""
     dtype = {"float32": "float32", "bfloat16": "mixed_bfloat16"}[precision]
     shape = (28, 28, 1)
-    name = {"dense": "realnvp", "convolutional": "multiscale"}[flow]
+    name = "realnvp" if flow == "dense" else "multiscale"
     if flow == "dense":
         model = RealNVP(
             shape,
@@ -35,6 +36,9 @@ def make_flow(flow, precision):
             couplings=COUPLINGS,
             channels=CHANNELS,
             blocks=BLOCKS,
+            transform=RationalQuadraticSpline(bins=BINS, bound=BOUND)
+            if flow == "spline"
+            else Affine(),
             dtype=dtype,
         )
     model.compile(Adam(LEARNING_RATE), steps_per_execution=OPTIONS[name].steps_per_call)

@@ -90,7 +90,9 @@ class TorchFlow:
 
 
 class ConvResNet(nn.Module):
-    """The layers of `tfp_realnvp.layers.conv_resnet`, from kept channels to shift and scale."""
+    """The layers of `tfp_realnvp.layers.conv_resnet`, from kept channels to the parameters of a coupling."""
+
+    hidden_channels = CHANNELS  # spline couplings divide by its root
 
     def __init__(self, inputs: int, outputs: int):
         super().__init__()
@@ -109,7 +111,7 @@ class ConvResNet(nn.Module):
         nn.init.zeros_(self.last.bias)
 
     def forward(self, kept, context=None):
-        """Shift and scale, in one tensor."""
+        """The parameters, in one tensor."""
         features = self.first(kept)
         for block in self.blocks:
             features = features + block(features)

@@ -64,6 +64,7 @@ class MultiscaleRealNVP(FlowWithOptions):
                     activation=self.activation,
                     transform=self.transform,
                     gated=self.gated,
+                    heads=self.heads if scale == self.scales - 1 else 0,
                     context=len(self.labels),
                     seed=(self.seed * self.scales + scale) * self.couplings + step,
                     dtype=self.dtype_policy,
@@ -92,7 +93,7 @@ class MultiscaleRealNVP(FlowWithOptions):
             context=context,
         )
         rest = self._scale(scale + 1, half, context, conditioners)
-        inner = [Partial(tfb.Chain(rest), channels=half)] if rest else []
+        inner = [Partial(tfb.Chain(rest, name="scale"), channels=half)] if rest else []
         return [tfb.Invert(Squeeze()), couplings, *inner, Squeeze()]
 
 

@@ -72,7 +72,7 @@ class MultiscaleOptions(FlowOptions):
     batch_size = 32
     learning_rate = 2e-3
     steps_per_call = 1
-    former: ClassVar[dict[str, Any]] = {**FlowOptions.former, "parity": 0}
+    former: ClassVar[dict[str, Any]] = {**FlowOptions.former, "parity": 0, "heads": 0}
 
     transform: Any = option("spline", TRANSFORM_HELP)  # noqa: RUF009
     scales: int = option(2, "Scales", least=1)
@@ -86,6 +86,9 @@ class MultiscaleOptions(FlowOptions):
     channels: int = option(64, "Features of a conditioner", least=1)
     blocks: int = option(2, "Residual blocks of a conditioner", least=0)
     gated: bool = option(False, "Gates in the residual blocks")
+    heads: int = option(
+        4, "Heads of self-attention before each residual block, in the last scale; 0: none", least=0
+    )
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

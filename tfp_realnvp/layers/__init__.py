@@ -5,6 +5,7 @@ import warnings
 from tfp_realnvp.layers.conv_resnet import ConvResNet
 from tfp_realnvp.layers.dense_conditioner import DenseConditioner
 from tfp_realnvp.layers.normalization import Normalization
+from tfp_realnvp.layers.self_attention import SelfAttention
 from tfp_realnvp.layers.transform_parameters import TransformParameters
 from tfp_realnvp.layers.variational_dequantization import VariationalDequantization
 
@@ -12,6 +13,7 @@ __all__ = [
     "ConvResNet",
     "DenseConditioner",
     "Normalization",
+    "SelfAttention",
     "TransformParameters",
     "VariationalDequantization",
 ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import keras
 
+from tfp_realnvp.layers.self_attention import SelfAttention
 from tfp_realnvp.layers.transform_parameters import (
     Conv2D,
     Dense,
@@ -22,7 +23,7 @@ class ConvResNet(keras.layers.Layer):
 
     A 3x3 convolution, then `blocks` times `features + conv(act(conv(act(features))))` (pre-activation)
     with 3x3 convolutions, the second of which starts at zero. With `gated`, the second one gives a gate,
-    too: `features + values * sigmoid(gate)`.
+    too: `features + values * sigmoid(gate)`. With `heads`, `SelfAttention` goes before each block.
 
     Args:
       size: number of transformed channels.
@@ -30,6 +31,7 @@ class ConvResNet(keras.layers.Layer):
       blocks: number of residual blocks, at least 0.
       activation: of the hidden features, a name that Keras knows or a function.
       gated: whether the blocks are gated.
+      heads: of the self-attention before each block; 0 for none.
       transform: whose parameters it gives; None is affine.
       context: size of the context, 0 for none; it enters as a bias of the first convolution.
       seed: of the initial weights.
@@ -65,6 +67,7 @@ class ConvResNet(keras.layers.Layer):
         blocks=2,
         activation="relu",
         gated=False,
+        heads=0,
         transform: Transform | None = None,
         context=0,
         seed=0,
@@ -76,6 +79,7 @@ class ConvResNet(keras.layers.Layer):
         self.blocks = blocks
         self.activation = keras.activations.get(activation)
         self.gated = gated
+        self.heads = heads
         self.transform = as_transform(transform)
         self.context = context
         self.seed = seed
@@ -88,6 +92,10 @@ class ConvResNet(keras.layers.Layer):
             self.residuals.append(self._convolution(channels, he_normal))
             second = self._convolution((1 + gated) * channels, "zeros", use_bias=False)
             self.residuals.append(second)
+        self.attentions = [
+            SelfAttention(heads, seed=seed + block, dtype=self.dtype_policy)
+            for block in range(blocks if heads else 0)
+        ]
         if context:
             self.context_layer = Dense(
                 channels, use_bias=False, kernel_initializer="zeros", dtype=self.dtype_policy
@@ -110,23 +118,30 @@ class ConvResNet(keras.layers.Layer):
         if self.context:
             self.context_layer.build((None, self.context))
         features_shape = (*kept_shape[:-1], self.channels)
-        for layer in [*self.residuals, self.output_layer]:
+        for layer in [*self.residuals, *self.attentions, self.output_layer]:
             layer.build(features_shape)
         super().build(kept_shape)
 
     def read_kernels(self) -> list:
-        """The kernels of the convolutions as tensors; see `DenseConditioner.read_kernels`."""
+        """The kernels as tensors; see `DenseConditioner.read_kernels`."""
+        layers = (self.first, *self.residuals, self.output_layer.dense)
         return [
-            read_kernel(layer) for layer in (self.first, *self.residuals, self.output_layer.dense)
+            *map(read_kernel, layers),
+            *(attention.read_kernels() for attention in self.attentions),
         ]
 
     def call(self, kept, context=None, kernels=None):
         """The parameters; see the class."""
-        first, *residual, last = kernels or [None] * (2 * self.blocks + 2)
+        kernels = kernels or [None] * (2 * self.blocks + 2 + len(self.attentions))
+        first, *residual, last = kernels[: 2 * self.blocks + 2]
+        of_attentions = kernels[2 * self.blocks + 2 :]
         features = self.first(kept, kernel=first)
         if self.context:
             features += self.context_layer(context)[:, None, None, :]
         for block in range(0, 2 * self.blocks, 2):
+            if self.attentions:
+                number = block // 2
+                features = self.attentions[number](features, kernels=of_attentions[number])
             values = self.residuals[block](self.activation(features), kernel=residual[block])
             values = self.residuals[block + 1](self.activation(values), kernel=residual[block + 1])
             if self.gated:
@@ -148,6 +163,7 @@ class ConvResNet(keras.layers.Layer):
             "blocks": self.blocks,
             "activation": keras.activations.serialize(self.activation),
             "gated": self.gated,
+            "heads": self.heads,
             "transform": keras.saving.serialize_keras_object(self.transform),
             "context": self.context,
             "seed": self.seed,

@@ -116,6 +116,8 @@ class _SignatureFunctions:
 
     def __init__(self, flow: ImageFlow, base: tfd.Distribution | None, max_images: int):
         self._flow, self._base, self._max_images = flow, base, max_images
+        # a function of its own, so that the graph of the flow is written once, and not in each signature
+        self._decode = tf.function(flow.decode, autograph=False)
 
     def log_prob(self, images, labels=None):
         values = self._log_prob(images, _check_rows(labels, images, "labels"))
@@ -132,7 +134,7 @@ class _SignatureFunctions:
     def decode(self, latents, labels=None):
         finite = tf.reduce_all(tf.math.is_finite(latents))
         latents = _require(latents, finite, "`latents` must be finite, received", latents)
-        return {"images": self._flow.decode(latents, _check_rows(labels, latents, "labels"))}
+        return {"images": self._decode(latents, _check_rows(labels, latents, "labels"))}
 
     def classify(self, images):
         return {"labels": self._flow.classify(images)}
@@ -140,12 +142,12 @@ class _SignatureFunctions:
     def sample(self, num_samples, seed, temperature):
         number = self._check_number(num_samples, num_samples, "num_samples")
         latents = self._draw(number, seed, _check_temperature(temperature))
-        return {"images": self._flow.decode(latents)}
+        return {"images": self._decode(latents, None)}
 
     def sample_labels(self, labels, seed, temperature):
         labels = self._check_number(labels, tf.size(labels), "labels")
         latents = self._draw(tf.size(labels), seed, _check_temperature(temperature))
-        return {"images": self._flow.decode(latents, labels)}
+        return {"images": self._decode(latents, labels)}
 
     def sample_rows(self, seed, temperature, labels=None):
         seed = self._check_number(seed, tf.shape(seed)[0], "seed")
@@ -157,7 +159,7 @@ class _SignatureFunctions:
 
         latents = tf.map_fn(one, (seed, temperature), fn_output_signature=tf.float32)
         latents = tf.ensure_shape(latents, [None, *self._flow.image_shape])
-        return {"images": self._flow.decode(latents, labels)}
+        return {"images": self._decode(latents, labels)}
 
     def _log_prob(self, images, labels):
         if self._base is None:

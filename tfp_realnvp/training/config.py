@@ -87,6 +87,12 @@ class TrainingConfig(_AnyFlowOptions):
         0.02, "The learning rate at the end, as a share of its peak", above=0, most=1
     )
     gradient_clip: float = option(1.0, "Largest global norm of a gradient; 0: do not clip", least=0)
+    augment: float = option(
+        0.0,
+        "Share of the training images that are moved by up to a pixel, each time anew: for long runs",
+        least=0,
+        most=1,
+    )
     patience: int = option(
         5, "Stop after so many epochs with hardly a better validation result", least=1
     )

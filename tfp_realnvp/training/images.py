@@ -9,6 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfp_realnvp import datasets
+from tfp_realnvp.training.augmentation import move_some
 from tfp_realnvp.training.config import TrainingConfig
 
 __all__ = ["RunImages", "load_images", "training_batches"]
@@ -86,17 +87,19 @@ def training_batches(
     batch_size: int,
     seed: int,
     first_step: int = 0,
+    augment: float = 0.0,
 ) -> tf.data.Dataset:
     """Batches without end: one pass over the images after the other, each in another random order.
 
     The order of a pass depends only on the seed and on the number of the pass.
 
     Args:
-      columns: uint8 images [n, height, width, channels], or a dictionary of arrays with the same n; kept
-        in memory as they are.
+      columns: uint8 images [n, height, width, channels], or a dictionary of them (`images`) and other arrays
+        with the same n; kept in memory as they are.
       batch_size: images in a batch; at the end of a pass, what does not fill a batch is left out.
-      seed: of the orders.
+      seed: of the orders and moves.
       first_step: how many batches to skip at the start, for a run that goes on.
+      augment: share of the images that are moved, see `move_some`.
 
     Returns:
       Dataset of batches, each of the structure of `columns` with n replaced by batch_size; prefetched.
@@ -119,10 +122,18 @@ def training_batches(
 
         return tf.nest.map_structure(rows, columns)
 
+    def moved(step, batch):
+        own_seed = tf.stack([tf.cast(seed, tf.int64), step])
+        if isinstance(batch, dict):
+            return {**batch, "images": move_some(batch["images"], share=augment, seed=own_seed)}
+        return move_some(batch, share=augment, seed=own_seed)
+
     options = tf.data.Options()
     options.autotune.enabled = (
         False  # an iterator's end waits for the tuner's sleep, up to a minute
     )
     indices = tf.data.Dataset.counter(first_step // steps).flat_map(batches_of_pass)
     batches = indices.skip(first_step % steps).map(take)
+    if augment:
+        batches = batches.enumerate(first_step).map(moved)
     return batches.prefetch(2).with_options(options)

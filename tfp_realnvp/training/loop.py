@@ -218,6 +218,7 @@ class TrainingLoop:
             batch_size=self.batch_size,
             seed=config.seed,
             first_step=self.budget.step,
+            augment=config.augment,
         )
         try:
             self.flow.fit(
