@@ -92,7 +92,7 @@ def operations(flow):
     height, width, _ = flow.image_shape
     total = 0
     for number, conditioner in enumerate(flow.conditioners):
-        scale = number // flow.couplings + 1
+        scale = min(number // flow.couplings + 1, flow.scales)
         positions = (height // 2**scale) * (width // 2**scale)
         weights = [weight for weight in conditioner.weights if weight.name == "kernel"]
         total += 6 * positions * sum(weight.shape.num_elements() for weight in weights)

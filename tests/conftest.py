@@ -42,6 +42,7 @@ FLOWS = {
         **{
             "scales": 1 if min(image_shape[:2]) < 4 else 2,
             "couplings": 2,
+            "extra_couplings": 0,
             "channels": 8,
             "blocks": 1,
             "seed": 0,
@@ -92,6 +93,7 @@ TINY = {
     "multiscale": {
         "flow": "multiscale",
         "couplings": 2,
+        "extra_couplings": 0,
         "channels": 8,
         "blocks": 1,
         "batch_size": 64,

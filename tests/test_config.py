@@ -61,7 +61,9 @@ def test_json_of_an_earlier_version():
     assert config == TrainingConfig(**content, transform="affine", hold_out=(9,))
     assert config.flow_options() == {**options, "transform": "affine", "bins": 8}
     config = TrainingConfig.from_json({"training": {"flow": "multiscale", "couplings": 6}})
-    assert config == TrainingConfig(couplings=6, transform="affine", parity=0, heads=0)
+    assert config == TrainingConfig(
+        couplings=6, transform="affine", parity=0, extra_couplings=0, heads=0
+    )
 
 
 def test_defaults_that_depend_on_machine_and_data():

@@ -75,6 +75,20 @@ def test_gradient_needs_no_further_evaluation(flow, evaluations):
     assert all(gradient is not None for gradient in gradients)
 
 
+def test_extra_couplings_and_attention_are_in_the_last_scale():
+    flow = MultiscaleRealNVP(
+        (4, 4, 1), couplings=1, extra_couplings=2, heads=1, channels=8, blocks=1, seed=0
+    )
+    found = [(conditioner.size, conditioner.heads) for conditioner in flow.conditioners]
+    assert found == [(2, 0), (4, 1), (4, 1), (4, 1)]
+    flow.adapt(IMAGES)
+    perturb(flow)
+    np.testing.assert_array_equal(flow.decode(flow.encode(IMAGES)), IMAGES)
+    one_scale = MultiscaleRealNVP((4, 4, 1), scales=1, couplings=1, extra_couplings=2, channels=8)
+    assert [conditioner.size for conditioner in one_scale.conditioners] == [2, 2, 2]
+    assert len({conditioner.seed for conditioner in flow.conditioners}) == 4
+
+
 def test_encode_and_decode(flow):
     np.testing.assert_array_equal(flow.decode(flow.encode(IMAGES)), IMAGES)
     assert flow.encode(IMAGES).dtype == tf.float32

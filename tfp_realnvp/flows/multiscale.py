@@ -53,10 +53,11 @@ class MultiscaleRealNVP(FlowWithOptions):
         super().__init__(image_shape, **kwargs)
         _check_scales(self.image_shape, self.scales)
         height, width, size = self.image_shape
+        most = self._couplings_of(self.scales - 1)
         self.conditioners = []  # of all scales: older Keras does not save lists of lists
         for scale in range(self.scales):
             height, width, size = height // 2, width // 2, 2 * size  # of each half
-            for step in range(self.couplings):
+            for step in range(self._couplings_of(scale)):
                 conditioner = ConvResNet(
                     size,
                     channels=self.channels,
@@ -66,7 +67,7 @@ class MultiscaleRealNVP(FlowWithOptions):
                     gated=self.gated,
                     heads=self.heads if scale == self.scales - 1 else 0,
                     context=len(self.labels),
-                    seed=(self.seed * self.scales + scale) * self.couplings + step,
+                    seed=(self.seed * self.scales + scale) * most + step,
                     dtype=self.dtype_policy,
                 )
                 conditioner.build((None, height, width, size))
@@ -77,13 +78,16 @@ class MultiscaleRealNVP(FlowWithOptions):
         """The first scale, which holds the others."""
         return self._scale(0, self.image_shape[-1], context, conditioners)
 
+    def _couplings_of(self, scale: int) -> int:
+        return self.couplings + (self.extra_couplings if scale == self.scales - 1 else 0)
+
     def _scale(self, scale: int, channels: int, context, conditioners) -> list[tfb.Bijector]:
         """The bijectors of a scale on images of so many channels, the one next to the image first."""
         if scale == self.scales:
             return []
         half = 2 * channels
         first = scale * self.couplings
-        of_scale = conditioners[first : first + self.couplings]
+        of_scale = conditioners[first : first + self._couplings_of(scale)]
         couplings = Couplings(
             of_scale,
             split=half,

@@ -72,11 +72,17 @@ class MultiscaleOptions(FlowOptions):
     batch_size = 32
     learning_rate = 2e-3
     steps_per_call = 1
-    former: ClassVar[dict[str, Any]] = {**FlowOptions.former, "parity": 0, "heads": 0}
+    former: ClassVar[dict[str, Any]] = {
+        **FlowOptions.former,
+        "parity": 0,
+        "extra_couplings": 0,
+        "heads": 0,
+    }
 
     transform: Any = option("spline", TRANSFORM_HELP)  # noqa: RUF009
     scales: int = option(2, "Scales", least=1)
     couplings: int = option(4, "Couplings of each scale", least=1)
+    extra_couplings: int = option(2, "Couplings that the last scale has beyond these", least=0)
     parity: int = option(
         1,
         "Which half of the channels the coupling next to the image keeps, 0 or 1",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 import keras
+import tensorflow as tf
 
 from tfp_realnvp.layers.transform_parameters import Dense, read_kernel
 
@@ -89,7 +90,8 @@ class SelfAttention(keras.layers.Layer):
         query, key, value = keras.ops.unstack(keras.ops.transpose(numbers, (2, 0, 3, 1, 4)), 3)
         scores = keras.ops.matmul(query, keras.ops.transpose(key, (0, 1, 3, 2)))
         scores = keras.ops.cast(scores, self.variable_dtype) / math.sqrt(HEAD_SIZE)
-        shares = keras.ops.cast(keras.ops.softmax(scores), self.compute_dtype)
+        # not that of Keras, which warns if there is only one position
+        shares = keras.ops.cast(tf.nn.softmax(scores), self.compute_dtype)
         gathered = keras.ops.transpose(keras.ops.matmul(shares, value), (0, 2, 1, 3))
         gathered = keras.ops.reshape(gathered, (-1, positions, self.heads * HEAD_SIZE))
         return features + keras.ops.reshape(
