@@ -18,7 +18,7 @@ from pathlib import Path
 
 import machine
 from libraries import PEERS
-from ratios import print_ratios, ratios, ratios_by_peer
+from ratios import print_ratios, ratios, ratios_by_peer, ratios_of_splines
 from shared import FOLDER, RESULTS, make_parser, print_header, print_row
 from worker import Worker
 
@@ -76,6 +76,9 @@ def main():
     results["ratios"] = ratios(results[DENSE], default)
     results["ratios_at_the_limit"] = ratios(results[DENSE], default, library="limit")
     results["ratios_by_peer"] = ratios_by_peer(results[DENSE], JOBS[DENSE])
+    results["ratios_of_splines"] = ratios_of_splines(
+        results[SPLINE], results[CONVOLUTIONAL], IMAGE_JOBS
+    )
     print_ratios(results)
     if options.json:
         write(results, options.json)

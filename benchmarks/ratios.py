@@ -66,6 +66,36 @@ def ratios_by_peer(rows: dict, jobs) -> dict:
     return found
 
 
+def ratios_of_splines(splines: dict, affine: dict, jobs) -> dict:
+    """What splines cost, and our speed with them over that of the fastest other library, by precision and job.
+
+    Args:
+      splines: rows of the flow with spline couplings, as `compare.measure` returns them.
+      affine: those of the same flow with affine couplings.
+      jobs: names of the jobs.
+
+    Returns:
+      `{precision: {job: {"times_affine": time over that with affine couplings, "vs_peer": speed}}}`, the second
+      one as far as another library was measured in this precision.
+    """
+    found: dict = {}
+    for name, row in splines.items():
+        if row["library"] != "ours":
+            continue
+        for job in jobs:
+            own = row[job]["median"]
+            cell = found.setdefault(row["precision"], {}).setdefault(job, {})
+            cell["times_affine"] = affine[name][job]["median"] / own
+            others = [
+                other[job]["median"]
+                for other in splines.values()
+                if other["library"] in PEERS and other["precision"] == row["precision"]
+            ]
+            if others:
+                cell["vs_peer"] = own / max(others)
+    return found
+
+
 def print_ratios(results: dict):
     """The ratios as lists in Markdown."""
     print("\nOur speed over another's (above 1: we are faster):\n")
@@ -80,3 +110,10 @@ def print_ratios(results: dict):
     if lines:
         print("\nOur speed over the fastest other's, both in bfloat16:\n")
         print("\n".join(lines))
+    print(
+        "\nOurs with splines: time over that with affine couplings, speed over the fastest other's:\n"
+    )
+    for precision, jobs in results["ratios_of_splines"].items():
+        for job, cell in jobs.items():
+            peer = f", {cell['vs_peer']:.2f}" if "vs_peer" in cell else ""
+            print(f"- {precision}, {job}: {cell['times_affine']:.2f}{peer}")

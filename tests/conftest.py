@@ -45,6 +45,7 @@ FLOWS = {
             "extra_couplings": 0,
             "channels": 8,
             "blocks": 1,
+            "heads": 1,
             "seed": 0,
             **options,
         },
@@ -92,10 +93,12 @@ TINY = {
     "realnvp": {"flow": "realnvp", "width": 32, "depth": 2, "batch_size": 32},
     "multiscale": {
         "flow": "multiscale",
+        "scales": 1,
         "couplings": 2,
         "extra_couplings": 0,
         "channels": 8,
         "blocks": 1,
+        "heads": 1,
         "batch_size": 64,
     },
 }

@@ -35,6 +35,8 @@ def test_compare(tmp_path):
     for name, row in results["dense"].items():
         assert row["train_512"]["median"] > 0
         assert f"| {row['library']} | {row['precision']} | {row['parameters']:,} " in printed, name
+    for jobs in results["ratios_of_splines"].values():
+        assert all(cell["times_affine"] > 0 for cell in jobs.values())
     parameters = {row["library"]: row["parameters"] for row in results["dense"].values()}
     assert parameters["bare"] == parameters["ours"]
 
@@ -72,7 +74,7 @@ def test_choices():
 
 @pytest.mark.slow
 def test_cost():
-    """The smallest flow; its parameters are those of the README."""
+    """The smallest flow."""
     *_, line = run("cost.py", "--rows", 1).splitlines()
     assert line.startswith("| 8x8x1 | 2 | 4 | 64 | 1,198,207 | 72 | ")
 

@@ -17,9 +17,10 @@ IMAGES = random_images(6, (4, 4, 1))
 
 def test_keras_owns_every_variable(small):
     flow = small()
-    # a conditioner has 3 or 4 kernels, 3 biases, a bound; the normalization has 3 weights
-    each = {"RealNVP": 7, "MultiscaleRealNVP": 8}[type(flow).__name__]
-    assert len(flow.trainable_weights) == 4 * each + 3
+    # four conditioners of 3 or 4 kernels, 3 biases, a bound; two of them with an attention of 6 weights; the
+    # normalization has 3
+    count = {"RealNVP": 4 * 7 + 3, "MultiscaleRealNVP": 4 * 8 + 2 * 6 + 3}[type(flow).__name__]
+    assert len(flow.trainable_weights) == count
     assert flow.count_params() == sum(int(np.prod(weight.shape)) for weight in flow.weights)
 
 

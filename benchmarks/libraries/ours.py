@@ -39,6 +39,8 @@ def make_flow(flow, precision):
             transform=RationalQuadraticSpline(bins=BINS, bound=BOUND)
             if flow == "spline"
             else Affine(),
+            extra_couplings=0,
+            heads=0,
             dtype=dtype,
         )
     model.compile(Adam(LEARNING_RATE), steps_per_execution=OPTIONS[name].steps_per_call)
