@@ -34,6 +34,7 @@ def test_blocks_are_bounded_and_in_order(rows):
     assert len(seen) == max(1, -(-rows // 12))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", FLOWS)
 def test_blocks_make_no_difference(name, request):
     flow = FLOWS[name](labels=(3, 5))

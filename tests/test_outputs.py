@@ -63,6 +63,7 @@ def test_export_replaces_no_other_run(call, run_dir, tmp_path):
     assert other.model.read_bytes() == before and not (other.path / "2").exists()
 
 
+@pytest.mark.slow
 def test_export_replaces_no_foreign_files(call, run_dir, tmp_path):
     (tmp_path / "metrics.json").write_text("mine")
     status, _, errors = call("export", run_dir, tmp_path)

@@ -111,6 +111,7 @@ def test_a_callers_graph_is_not_divided(flow, monkeypatch):
     assert sizes[0] == sizes[1]
 
 
+@pytest.mark.slow
 def test_many_flows_are_no_reason_for_warnings(small, caplog):
     """TensorFlow warns of a function that is traced again and again, not of several functions."""
     for seed in range(7):

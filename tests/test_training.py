@@ -70,6 +70,7 @@ def test_metrics_are_those_of_the_model(run_dir, tiny_config):
     assert metrics["validation"]["bits_per_dim"] == pytest.approx(best, rel=1e-4)
 
 
+@pytest.mark.slow
 def test_scores_of_pictures(tiny_config, tmp_path, monkeypatch):
     compared = []
     score_pictures = evaluation.score_pictures
