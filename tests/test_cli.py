@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tensorflow as tf
 import typer
 from PIL import Image
 
@@ -156,6 +157,34 @@ def test_transfer(call, run_dir, tmp_path):
     }  # fmt: skip
 
 
+@pytest.mark.slow
+def test_transfer_with_adaptation(call, run_dir, tmp_path, monkeypatch):
+    """Routes through latents, and the export, are those of the adapted flow."""
+    monkeypatch.setattr(commands, "ADAPTATION_STEPS", 3)
+    results = []
+    for number, adapt in enumerate([[], ["--adapt"]]):
+        folders = (
+            "--output-dir",
+            tmp_path / f"out{number}",
+            "--export",
+            tmp_path / f"saved{number}",
+        )
+        status, printed, _ = call("transfer", run_dir, *adapt, *folders, "--json")
+        assert status == 0
+        results.append(json.loads(printed))
+    plain, adapted = results
+    assert not plain["adapted"] and adapted["adapted"]
+    for name, bits in plain["bits_per_dim"].items():
+        assert (adapted["bits_per_dim"][name] == bits) == name.startswith("pixels"), name
+    for name, result in (("0", plain), ("1", adapted)):
+        images = datasets.load("digits").test.only([9]).images
+        model = tf.saved_model.load(result["saved_model"])
+        score = np.mean(model.signatures["log_prob"](images=tf.constant(images))["bits_per_dim"])
+        assert score == pytest.approx(result["bits_per_dim"]["latent_chosen"], rel=1e-4), name
+    card = (tmp_path / "saved1" / "1" / "assets.extra" / "model_card.md").read_text()
+    assert "Before that, the flow was trained on from the shots" in card
+
+
 def test_transfer_from_png_files(call, run_dir, tmp_path):
     shots = datasets.load("digits").test.only([9]).images[:5]
     for index, image in enumerate(views.to_256_levels(shots, 17)):
@@ -266,6 +295,7 @@ def test_resume_takes_no_other_options(call, run_dir, tmp_path):
         (["score", "RUN", "--labels", "11"], "label 11 is not there"),
         (["transfer", "RUN", "--label", "11"], "label 11 is not there"),
         (["transfer", "RUN", "--shots", "1"], "at least 2 shots"),
+        (["transfer", "RUN", "--shots", "1", "--adapt"], "at least 2 shots"),
         (["transfer", "RUN", "--shots", "5000"], "5000 shots of label 9 were asked for, but there are"),
         (["transfer", "RUN", "--shots-dir", "nowhere"], "no PNG files (NAME.png) in nowhere"),
         (["transfer", "RUN", "--covariance", "round"], "round"),

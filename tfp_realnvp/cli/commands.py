@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
+from rich.console import Console
+from rich.progress import Progress
 
 from tfp_realnvp import datasets, evaluation, fewshot, flows, hardware, serving, training, views
 from tfp_realnvp.cli.beside import RECORD, check_beside, record_of, write_beside
@@ -24,6 +26,8 @@ __all__ = ["demo", "export", "morph", "sample", "score", "transfer"]
 Result = dict[str, Any]
 
 TRANSFERRED = ("comparison.png", "samples.png", "metrics.json")  # what `transfer` writes
+
+ADAPTATION_STEPS = 300
 
 SCORED = {  # what the parts of a run's metrics are, for the model card
     "train": "of the training images",
@@ -92,6 +96,7 @@ def transfer(
     label: int,
     shots: int,
     shots_dir: Path | None,
+    adapt: bool,
     num: int,
     dataset: str | None,
     manual_dir: str | None,
@@ -103,8 +108,11 @@ def transfer(
     """Draw more of something from a few images of it; compare the routes to it in pictures and numbers.
 
     The shots are images of a label, whose other images are scored, or the PNG files of a folder. With
+    `adapt`, the routes go through a copy of the flow that is first trained on from the shots. With
     `export_to`, the chosen route becomes the next version of a SavedModel there.
     """
+    if adapt:
+        hardware.use()
     run = RunFolder(run_dir)
     run.read_config()
     folder = output_dir or run_dir / (f"transfer_{label}" if shots_dir is None else "transfer")
@@ -123,9 +131,12 @@ def transfer(
     else:
         examples = datasets.read_png_folder(shots_dir, flow.image_shape, levels=flow.levels)
         what = f"the {len(examples)} shots"
+    fewshot.check_shots(examples)
+    if adapt:
+        flow = _adapted(flow, examples, seed)
     with _without_compiling():
         comparison = fewshot.compare(flow, examples, route, unseen=unseen, seed=seed)
-    metrics = comparison.metrics()
+    metrics = {"adapted": adapt, **comparison.metrics()}
     if unseen is not None:
         metrics["label"] = label
     _draw(comparison, folder, what, num=num, seed=seed)
@@ -136,6 +147,20 @@ def transfer(
             _export_transfer(run, flow, comparison, metrics, what, export_to)
         )
     return result
+
+
+def _adapted(flow: flows.ImageFlow, shots: np.ndarray, seed: int) -> flows.ImageFlow:
+    """The flow after it was trained on from the shots, with a bar on a terminal."""
+    console = Console(stderr=True)
+    with Progress(console=console, disable=not console.is_terminal, transient=True) as bar:
+        task = bar.add_task("adapting the flow to the shots", total=ADAPTATION_STEPS)
+        return fewshot.adapt(
+            flow,
+            shots,
+            steps=ADAPTATION_STEPS,
+            seed=seed,
+            on_step=lambda step: bar.update(task, completed=step),
+        )
 
 
 def _draw(comparison: fewshot.Comparison, folder: Path, what: str, *, num: int, seed: int) -> None:
@@ -181,7 +206,8 @@ def _export_transfer(
         folder,
         base=gaussian.distribution,
         about=f"{_trained_on(config)}\n\nIt draws more of {what}: the distribution of its latents is "
-        f"{route.title}, fitted to those of the shots.",
+        f"{route.title}, fitted to those of the shots."
+        + (" Before that, the flow was trained on from the shots." if metrics["adapted"] else ""),
         scores=scores,
         documents={"config": config, "metrics": metrics},
     )
@@ -273,6 +299,7 @@ def demo(run_dir: Path, *, overwrite: bool) -> Result:
         label=9,
         shots=10,
         shots_dir=None,
+        adapt=False,
         num=40,
         dataset=None,
         manual_dir=None,

@@ -27,6 +27,13 @@ def transfer(
     shots_dir: Annotated[
         Path | None, typer.Option(help="A folder of PNG files to take as shots instead.")
     ] = None,
+    adapt: Annotated[
+        bool,
+        typer.Option(
+            "--adapt",
+            help="First train a copy of the flow on from the shots, turned and moved a little: a minute.",
+        ),
+    ] = False,
     covariance: Annotated[
         Covariance,
         typer.Option(help="Of the Gaussian in latent space; diagonal is the original's."),
@@ -78,6 +85,7 @@ def transfer(
         label=label,
         shots=shots,
         shots_dir=shots_dir,
+        adapt=adapt,
         num=num,
         dataset=dataset,
         manual_dir=None if manual_dir is None else str(manual_dir),

@@ -1,5 +1,8 @@
+from .adaptation import adapt as adapt
+from .affine_maps import AffineMaps as AffineMaps
 from .experiment import Comparison as Comparison
 from .experiment import compare as compare
+from .gaussians import check_shots as check_shots
 from .gaussians import fit_latent as fit_latent
 from .gaussians import fit_pixels as fit_pixels
 from .gaussians import fit_route as fit_route

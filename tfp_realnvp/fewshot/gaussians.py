@@ -17,7 +17,14 @@ from tfp_realnvp.fewshot.route import LATENT_VARIANCE_FLOOR, Route
 from tfp_realnvp.flows import ImageFlow, pixels
 from tfp_realnvp.flows.checks import check_images
 
-__all__ = ["fit_latent", "fit_pixels", "fit_route", "latent_gaussian", "sample_images"]
+__all__ = [
+    "check_shots",
+    "fit_latent",
+    "fit_pixels",
+    "fit_route",
+    "latent_gaussian",
+    "sample_images",
+]
 
 
 def latent_gaussian(
@@ -43,7 +50,7 @@ def latent_gaussian(
     Raises:
       TypeError, ValueError: shots that do not fit the flow, and options as in `multinormal.fit`.
     """
-    _check(shots)
+    check_shots(shots)
     latents = flow.encode(shots, seed=seed).numpy().reshape(len(shots), -1)
     floor = LATENT_VARIANCE_FLOOR if variance_floor is None else variance_floor
     gaussian = multinormal.fit(latents, variance_floor=floor, **options)
@@ -95,7 +102,7 @@ def fit_pixels(
     Raises:
       TypeError, ValueError: as `fit_latent`.
     """
-    _check(shots)
+    check_shots(shots)
     shots = check_images(shots, shots.shape[1:], levels=levels)
     noise = pixels.image_noise(shots, to_seed(seed))
     points = pixels.dequantize(shots, noise, levels=levels).numpy().reshape(len(shots), -1)
@@ -152,7 +159,12 @@ def sample_images(
     return in_blocks(block, n, largest=rows_of_block(distribution.event_shape))
 
 
-def _check(shots: np.ndarray) -> None:
+def check_shots(shots: np.ndarray) -> None:
+    """Check that there is something to fit a Gaussian to.
+
+    Raises:
+      ValueError: fewer than two shots, or shots that are all equal.
+    """
     if len(shots) < 2:
         raise ValueError(f"`shots` must be at least 2 images, received {len(shots)}.")
     if np.all(np.equal(shots, shots[0])):
