@@ -137,8 +137,10 @@ FIXED = {  # so that what is done is small
     "morph": {"steps": "3", "output": "drawn.gif"},
     "export": {},
 }  # fmt: skip
-LARGE = ("width", "epochs", "couplings", "extra_couplings", "depth", "channels", "blocks", "heads", "bins", "scales",
-         "num", "steps")  # fmt: skip
+LARGE = (
+    "width", "epochs", "couplings", "extra_couplings", "depth", "channels", "blocks", "heads", "bins",
+    "scales", "num", "steps",
+)  # fmt: skip
 
 
 def values_of(option):
