@@ -19,7 +19,7 @@ GIVEN = np.array([3, 5, 8, 3, 5, 8])
 def flow(request):
     flow = FLOWS[request.param](labels=LABELS)
     flow.adapt(random_images(1000, (4, 4, 1)))
-    return perturb(flow, 0.2)
+    return perturb(flow, 0.1)
 
 
 def test_labels_matter_everywhere(flow):

@@ -97,6 +97,12 @@ class Couplings(tfb.Bijector):
 
     def _walk(self, direction, values):
         """Apply all couplings, in the order of the direction: (new values, log_slope of each coupling)."""
+        # The slash makes names short: without it, each operation has the names of all bijectors around this one
+        # in its own, and half of a SavedModel's graph are names.
+        with tf.name_scope(f"{self.name}/"):
+            return self._walk_through(direction, values)
+
+    def _walk_through(self, direction, values):
         event = values.shape[-self.forward_min_event_ndims :]
         shape = tf.concat([self._batch_shape_of(values), event], axis=0)
         if self._spreads(values):
