@@ -67,6 +67,7 @@ def test_maps_out_of_range():
         AffineMaps(shift=float("nan"))
 
 
+@pytest.mark.slow
 def test_adapted_flow_knows_the_shots(flow):
     """Shots unlike what it learned become likely; the flow itself is not changed."""
     shots = np.repeat(random_images(2, (4, 4, 1), levels=64, seed=5), [1, 2], axis=0)

@@ -52,6 +52,7 @@ def _command(name):
     return typer.main.get_command(app).commands[name]
 
 
+@pytest.mark.slow
 def test_time_runs_from_the_call(call, monkeypatch, run_dir, tmp_path):
     """Not from the import, which may be long ago."""
     found = []

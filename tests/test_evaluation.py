@@ -86,6 +86,7 @@ def test_scores_of_pictures(classifier, digits):
     assert real["frechet"] < threes["frechet"] / 10 and real["frechet"] < noise["frechet"] / 10
 
 
+@pytest.mark.slow
 def test_classifier_is_reproducible(digits):
     images, labels = digits.train.images[:100], digits.train.labels[:100]
     first, second, other = (

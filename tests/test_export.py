@@ -34,6 +34,7 @@ def exported(flow, tmp_path_factory):
     )
 
 
+@pytest.mark.slow
 def test_what_is_known_of_it_travels_along(exported):
     assets = exported / "assets.extra"
     assert {path.name for path in assets.iterdir()} == {

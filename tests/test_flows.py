@@ -119,6 +119,7 @@ def test_sampled_images_score_like_the_entropy(flow):
     assert own > np.mean(flow.log_prob(random_images(300, (4, 4, 1)))) + 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("image_shape", [(8, 8, 1), (28, 28, 1), (32, 32, 3), (12, 4, 2)])
 def test_any_image_shape(small, image_shape):
     flow = perturb(small(image_shape), 0.02)
@@ -229,6 +230,7 @@ def test_kept_distribution_has_all_gradients(flow):
         assert gradient is not None and np.any(gradient), weight.path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("function", ["log_prob", "encode", "sample", "decode"])
 def test_compiles_with_xla(flow, function):
     """And computes the same: a seed gives the same images with and without XLA."""
@@ -319,6 +321,7 @@ def test_latents_of_any_precision(flow):
         np.testing.assert_array_equal(flow.decode(given), wanted)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("labels", [(), (0, 1, 2)])
 def test_no_images_have_no_scores(small, labels):
     """An empty answer, in a graph with an unknown number of images, too."""

@@ -36,6 +36,7 @@ def test_is_small():
     assert size < 12e6
 
 
+@pytest.mark.slow
 def test_saved_model_is_the_keras_model(flow):
     signatures = tf.saved_model.load(str(FOLDER / "1")).signatures
     images = flow.sample(3, seed=1)
