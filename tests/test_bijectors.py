@@ -182,6 +182,7 @@ def test_shapes(case):
     checks.check_shapes(bijector, x, event_ndims)
 
 
+@pytest.mark.slow
 def test_modes_agree(case):
     checks.check_modes_agree(*case)
 

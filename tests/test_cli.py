@@ -90,6 +90,7 @@ def test_help_does_not_wait_for_tensorflow(program):
     assert process.stdout == "False\n"
 
 
+@pytest.mark.slow
 def test_standard_error_may_be_closed():
     code = "from tfp_realnvp.cli import output; output.load_commands(); print('loaded')"
     process = subprocess.run(

@@ -105,6 +105,7 @@ def test_without_unseen_images_there_are_no_scores(flow):
     assert {"unseen_images", "bits_per_dim"}.isdisjoint(comparison.metrics())
 
 
+@pytest.mark.slow
 def test_pictures(flow, comparison):
     drawn = comparison.draw_each(3, seed=2)
     assert list(drawn) == [

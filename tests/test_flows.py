@@ -176,6 +176,7 @@ def test_public_functions_compile_with_xla(small, labels):
         np.testing.assert_allclose(compiled, use(), atol=tolerance, rtol=1e-4, err_msg=name)
 
 
+@pytest.mark.slow
 def test_in_another_precision(flow):
     half = flow.in_precision("mixed_bfloat16")
     assert conditioners(half)[0].dense.compute_dtype == "bfloat16"

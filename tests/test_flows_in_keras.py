@@ -65,6 +65,7 @@ def test_adapt_normalizes(small):
     np.testing.assert_allclose(latents.std(axis=(0, 1, 2)), 1, atol=0.05)
 
 
+@pytest.mark.slow
 def test_fit_adapts_once_and_takes_datasets(small):
     flow = small()
     flow.compile(keras.optimizers.SGD(0.0))
