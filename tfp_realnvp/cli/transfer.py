@@ -31,7 +31,8 @@ def transfer(
         bool,
         typer.Option(
             "--adapt",
-            help="First train a copy of the flow on from the shots, turned and moved a little: a minute.",
+            help="First train a copy of the flow on from the shots, turned and moved a little, for a "
+            "minute or two.",
         ),
     ] = False,
     covariance: Annotated[

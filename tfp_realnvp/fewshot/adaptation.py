@@ -12,6 +12,7 @@ from tfp_realnvp import hardware
 from tfp_realnvp.compute.random_numbers import ALGORITHM
 from tfp_realnvp.fewshot.affine_maps import AffineMaps
 from tfp_realnvp.flows import ImageFlow
+from tfp_realnvp.flows.checks import check_images
 from tfp_realnvp.optimizers import Adam
 
 __all__ = ["adapt"]
@@ -60,7 +61,7 @@ def adapt(
             raise ValueError(f"`{name}` must be at least 1, received {value}.")
     if not learning_rate > 0:
         raise ValueError(f"`learning_rate` must be above 0, received {learning_rate}.")
-    flow.log_prob(shots[:1])  # says what does not fit
+    check_images(shots, flow.image_shape, levels=flow.levels)
     copy = type(flow).from_config(
         {**flow.get_config(), "dtype": hardware.default_precision(), "seed": seed}
     )

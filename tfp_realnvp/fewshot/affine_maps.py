@@ -78,6 +78,9 @@ class AffineMaps:
         zeros = tf.zeros_like(angle)
         rows = [a, b, x - a * x - b * y + right, c, d, y - c * x - d * y + down, zeros, zeros]
         mapped = keras.ops.image.affine_transform(
-            tf.cast(images, tf.float32), tf.stack(rows, axis=1), fill_mode="nearest"
+            tf.cast(images, tf.float32),
+            tf.stack(rows, axis=1),
+            fill_mode="nearest",
+            data_format="channels_last",  # whatever the user's Keras is set to
         )
         return tf.cast(tf.round(mapped), images.dtype)
