@@ -33,7 +33,7 @@ def test_card_states_the_scores_of_its_run(metrics):
 
 def test_is_small():
     size = sum(path.stat().st_size for path in (FOLDER / "1").rglob("*") if path.is_file())
-    assert size < 12e6
+    assert size < 10e6
 
 
 @pytest.mark.slow

@@ -201,18 +201,30 @@ def test_other_types_are_refused(session):
         session.run("log_prob", {"images": IMAGES.astype(np.float32)})
 
 
-def test_operations_are_tensorflow_s_own(folder):
+def operations_of(folder):
+    """The operations of all functions of a SavedModel, but for calls of each other."""
     model = saved_model_pb2.SavedModel.FromString((folder / "saved_model.pb").read_bytes())
-    graph = model.meta_graphs[0].graph_def
-    functions = {function.signature.name for function in graph.library.function}
+    library = model.meta_graphs[0].graph_def.library.function
+    functions = {function.signature.name for function in library}
     nodes = [
-        *graph.node,
-        *(node for function in graph.library.function for node in function.node_def),
+        *model.meta_graphs[0].graph_def.node,
+        *(node for function in library for node in function.node_def),
     ]
-    operations = {node.op for node in nodes} - functions
+    return [node.op for node in nodes if node.op not in functions]
+
+
+def test_operations_are_tensorflow_s_own(folder):
+    operations = set(operations_of(folder))
     assert "MatMul" in operations or "Conv2D" in operations
     assert [name for name in operations if op_def_registry.get(name) is None] == []
     assert [name for name in operations if "PyFunc" in name] == []
+
+
+def test_networks_are_stored_once(flow, folder):
+    """A graph of each conditioner, however many signatures call it."""
+    ranks = [len(weight.shape) for weight in flow.weights]
+    operation, kernels = ("Conv2D", ranks.count(4)) if 4 in ranks else ("MatMul", ranks.count(2))
+    assert operations_of(folder).count(operation) == kernels > 0
 
 
 def test_weights_are_stored_once(flow, folder):

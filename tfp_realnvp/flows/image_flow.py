@@ -164,7 +164,8 @@ class ImageFlow(DensityModel, abc.ABC):
 
     def bijector_given(self, labels) -> tfb.Bijector:
         """The bijection for images of these labels, int [n], or None in a flow without labels."""
-        return UpToDate(self._bijector(self._conditioners, self._check_labels_of_batch(labels)))
+        labels = self._check_labels_of_batch(labels)
+        return UpToDate(self._bijector(self._conditioners_here(), labels))
 
     def distribution_given(self, labels) -> tfd.TransformedDistribution:
         """The density of images of these labels: a batch of n distributions.
@@ -188,6 +189,15 @@ class ImageFlow(DensityModel, abc.ABC):
     @property
     def _conditioners(self) -> Sequence[Callable]:
         return getattr(self, "conditioners", ())
+
+    def _conditioners_here(self) -> Sequence[Callable]:
+        """The conditioners. For a `tf.function` they are functions too: a SavedModel holds each of them once."""
+        if tf.executing_eagerly():
+            return self._conditioners
+        return [
+            self._compiled(conditioner, f"conditioner_{number}")
+            for number, conditioner in enumerate(self._conditioners)
+        ]
 
     def _bijector(self, conditioners, labels) -> tfb.Bijector:
         context = None
@@ -294,7 +304,7 @@ class ImageFlow(DensityModel, abc.ABC):
             images = self._sample_in_blocks(count, labels, temperature, seed)
         else:
             latents = self.draw_latents(count, temperature, seed)
-            images = self._decode(self._conditioners, latents, labels)
+            images = self._decode(self._conditioners_here(), latents, labels)
         if tf.executing_eagerly() and len(shape) == 1:
             return images
         return tf.reshape(images, tf.concat([shape, self.image_shape], axis=0))
@@ -408,7 +418,7 @@ class ImageFlow(DensityModel, abc.ABC):
         caller's it is not divided: a SavedModel must not depend on the machine that wrote it.
         """
         if not tf.executing_eagerly():
-            function = functools.partial(method, self._conditioners, **others)
+            function = functools.partial(method, self._conditioners_here(), **others)
             return at_least_one_row(function, images, *columns)
 
         def sharded(images, *columns, **others):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from typing import NamedTuple
 
@@ -67,6 +68,17 @@ class RationalQuadraticSpline(Transform):
 
     def forward(self, x, shift, log_scale, knots):
         """See the class."""
+        return _function("_forward", self.bins, self.bound)(x, shift, log_scale, knots)
+
+    def inverse(self, y, shift, log_scale, knots):
+        """See the class."""
+        return _function("_inverse", self.bins, self.bound)(y, shift, log_scale, knots)
+
+    def get_config(self):
+        """The constructor's arguments."""
+        return {"bins": self.bins, "bound": self.bound}
+
+    def _forward(self, x, shift, log_scale, knots):
         inside = tf.clip_by_value(x, -self.bound, self.bound)
         place = self._place(inside, knots, side="x")
         t = _root((inside - place.x0) / place.height, place)
@@ -74,8 +86,7 @@ class RationalQuadraticSpline(Transform):
         y, log_slope = self._affine.forward(u, shift, log_scale)
         return y, log_slope - _log_slope(t, place)
 
-    def inverse(self, y, shift, log_scale, knots):
-        """See the class."""
+    def _inverse(self, y, shift, log_scale, knots):
         u, log_slope = self._affine.inverse(y, shift, log_scale)
         inside = tf.clip_by_value(u, -self.bound, self.bound)
         place = self._place(inside, knots, side="u")
@@ -83,10 +94,6 @@ class RationalQuadraticSpline(Transform):
         t = tf.clip_by_value((inside - place.u0) / place.width, 0, 1)
         x = place.x0 + place.height * _rise(t, place) + (u - inside)
         return x, log_slope - _log_slope(t, place)
-
-    def get_config(self):
-        """The constructor's arguments."""
-        return {"bins": self.bins, "bound": self.bound}
 
     def _place(self, inside, knots, *, side: str) -> _Place:
         """The bin of each entry, whose values on this side of the spline are given."""
@@ -113,6 +120,13 @@ class RationalQuadraticSpline(Transform):
         marks = tf.matmul(triangle, tf.reshape(weights, [self.bins, -1]))
         marks = tf.reshape(marks, tf.concat([[self.bins + 1], tf.shape(numbers)[1:]], axis=0))
         return marks, 2 * self.bound / marks[-1]
+
+
+@functools.cache
+def _function(method: str, bins: int, bound: float):
+    """A method of such a spline as a function of the graph: a graph holds it once for all couplings."""
+    spline = RationalQuadraticSpline(bins=bins, bound=bound)
+    return tf.function(getattr(spline, method), autograph=False)
 
 
 class _Place(NamedTuple):
