@@ -191,7 +191,7 @@ class ImageFlow(DensityModel, abc.ABC):
         return getattr(self, "conditioners", ())
 
     def _conditioners_here(self) -> Sequence[Callable]:
-        """The conditioners. For a `tf.function` they are functions too: a SavedModel holds each of them once."""
+        """The conditioners; for a `tf.function` as functions too: a SavedModel holds each of them once."""
         if tf.executing_eagerly():
             return self._conditioners
         return [
