@@ -65,7 +65,9 @@ class SharedQuadraticSpline(Transform):
     def inverse(self, y, slopes):
         """See the class."""
         pieces = np.searchsorted(self._places, np.arange(-1, self._cells + 1), side="right")
-        pieces = pieces.astype(np.min_scalar_type(len(self._places)))  # small: a SavedModel holds it
+        pieces = pieces.astype(
+            np.min_scalar_type(len(self._places))
+        )  # small: a SavedModel holds it
         cell = tf.clip_by_value(tf.cast(y * self._cells + 1, tf.int32), 0, self._cells + 1)
         table, _ = self._curve(slopes)
         y0, x0, slope, bend = _look_up(table, tf.cast(_lines(pieces, cell), tf.int32))
