@@ -55,6 +55,46 @@ def test_density_and_coverage_in_blocks(monkeypatch):
     assert 0 < whole[0] < 2 and 0.5 < whole[1] < 1
 
 
+@pytest.mark.parametrize("dimensions", [2, 20])
+def test_density_and_coverage_of_one_gaussian(dimensions):
+    """A ball of five neighbors of n holds 5/n of all probability: density 1; a sixth drawn point decides
+    by a coin whether it is nearer than each of the five: coverage 1 - 1/2**5, for many points."""
+    drawn, real = np.random.default_rng(0).standard_normal((2, 3000, dimensions))
+    density, coverage = evaluation.density_and_coverage(drawn, real)
+    assert density == pytest.approx(1, abs=0.1)
+    assert coverage == pytest.approx(1 - 0.5**5, abs=0.01)
+
+
+def test_distances_to_the_nearest():
+    learned = np.array([[0.0, 0.0], [3.0, 4.0]])
+    distances = evaluation.distances_to_nearest(np.array([[0.0, 1.0], [3.0, 4.0]]), learned)
+    assert distances.tolist() == [1, 0]
+
+
+def test_copying_by_hand():
+    """Distances 1 and 3 against 2 and 3: one pair of four is farther, one is equal, so 1.5 of the mean 2."""
+    drawn, unseen, learned = np.array([[1.0], [3.0]]), np.array([[2.0], [3.0]]), np.zeros((1, 1))
+    expected = (1.5 - 2) / np.sqrt(2 * 2 * 5 / 12)
+    assert evaluation.copying(drawn, unseen, learned) == pytest.approx(expected)
+
+
+def test_copying_is_standard_normal_by_chance():
+    random = np.random.default_rng(0)
+    values = []
+    for _ in range(200):
+        learned = random.standard_normal((10, 3))
+        drawn, unseen = random.standard_normal((2, 50, 3))
+        values.append(evaluation.copying(drawn, unseen, learned))
+    assert abs(np.mean(values)) < 0.25 and np.std(values) == pytest.approx(1, abs=0.2)
+
+
+@pytest.mark.parametrize("name", ["drawn", "unseen", "learned"])
+def test_copying_needs_points(name):
+    points = {"drawn": np.zeros((1, 2)), "unseen": np.zeros((1, 2)), "learned": np.zeros((1, 2))}
+    with pytest.raises(ValueError, match=f"`{name}` must be at least 1 point"):
+        evaluation.copying(**{**points, name: np.zeros((0, 2))})
+
+
 @pytest.fixture(scope="module")
 def digits():
     return datasets.load("digits")
@@ -107,3 +147,33 @@ def test_classifier_is_reproducible(digits):
 def test_classifier_needs_labels(labels, message):
     with pytest.raises(ValueError, match=message):
         evaluation.Classifier(random_images(3, (8, 8, 1)), np.array(labels), levels=256)
+
+
+@pytest.mark.slow
+def test_judge(classifier, digits):
+    """Real pictures of the label, the shots repeated, and another label."""
+    nines, others = digits.train.only([9]).images, digits.train.without([9])
+    judge = evaluation.Judge(classifier, 9, digits.test.only([9]).images, others, levels=17)
+    shots = nines[:10]
+    real = judge(nines[10:], shots)
+    repeated = judge(np.repeat(shots, 10, axis=0), shots)
+    threes = judge(digits.train.only([3]).images, shots)
+    assert (
+        real["recognized"] > 0.95 and repeated["recognized"] > 0.85 and threes["recognized"] < 0.1
+    )
+    assert real["coverage"] > 0.8 and 0.4 > repeated["coverage"] > threes["coverage"]
+    assert real["frechet"] < repeated["frechet"] < threes["frechet"]
+    assert real["nearest"] == pytest.approx(1, abs=0.2) and repeated["nearest"] < 1e-6
+    assert abs(real["copying"]) < 3 and repeated["copying"] < -5 < 5 < threes["copying"]
+    assert real["recall"] > threes["recall"] + 0.2
+
+
+def test_recall_needs_other_labels(digits):
+    with pytest.raises(ValueError, match="images of other labels, received some of label 9"):
+        evaluation.recall_after_learning(
+            digits.train.images, 9, digits.train, digits.test.images, levels=17
+        )
+    with pytest.raises(ValueError, match="`unseen` must be at least 1 image"):
+        evaluation.recall_after_learning(
+            digits.train.images, 9, digits.train.without([9]), digits.test.images[:0], levels=17
+        )

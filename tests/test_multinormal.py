@@ -87,3 +87,37 @@ def test_temperature_scales_the_spread(covariance):
 def test_bad_input(points, options, words):
     with pytest.raises(ValueError, match=words):
         multinormal.fit(points, **options)
+
+
+@pytest.mark.parametrize("covariance", ["diagonal", "spherical", "full"])
+def test_floor_is_the_likeliest_for_points_left_out(covariance):
+    points = np.random.default_rng(0).normal(size=(6, 20)) * np.linspace(0.1, 2, 20)
+    floors = [1e-3, 0.1, 1.0, 10.0]
+    scores = []
+    for floor in floors:
+        gaussians = [
+            multinormal.fit(
+                np.delete(points, out, axis=0), covariance=covariance, variance_floor=floor
+            )
+            for out in range(6)
+        ]
+        pairs = zip(gaussians, points.astype(np.float32), strict=True)
+        scores.append(sum(float(one.distribution.log_prob(point)) for one, point in pairs))
+    best = floors[int(np.argmax(scores))]
+    assert multinormal.choose_floor(points, floors, covariance=covariance) == best
+    assert multinormal.choose_floor(points, np.array(floors), covariance=covariance) == best
+
+
+def test_floor_with_as_many_directions_as_points_allow():
+    points = np.random.default_rng(0).normal(size=(4, 9))
+    options = {"covariance": "full", "intrinsic_dimension": 3}
+    assert multinormal.choose_floor(points, [1e-3, 1.0], **options) == 1.0
+
+
+def test_floor_needs_points_and_floors():
+    with pytest.raises(
+        ValueError, match="`points` must be at least 3 to leave one out, received 2"
+    ):
+        multinormal.choose_floor(np.eye(2), [1.0])
+    with pytest.raises(ValueError, match="`floors` must be at least 1 variance"):
+        multinormal.choose_floor(np.eye(3), [])

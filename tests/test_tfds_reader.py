@@ -8,9 +8,10 @@ from tfp_realnvp import datasets
 from tfp_realnvp.datasets import tfds_reader
 
 
-def test_unknown_set():
-    with pytest.raises(ValueError, match="unknown data set 'nonsense'.*mnist, fashion_mnist"):
-        datasets.load("nonsense")
+@pytest.mark.parametrize("name", ["nonsense", "/some/folder", "my data", "mnist/1", "mnist/x=3"])
+def test_unknown_set(name):
+    with pytest.raises(ValueError, match=f"unknown data set '{name}'.*mnist, fashion_mnist"):
+        datasets.load(name)
 
 
 @pytest.mark.parametrize("name", ["imdb_reviews", "coco"])

@@ -13,7 +13,16 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-__all__ = ["check_folder", "check_output", "replacing", "temporary_folder", "write_json"]
+import filelock
+
+__all__ = [
+    "check_folder",
+    "check_output",
+    "exclusive",
+    "replacing",
+    "temporary_folder",
+    "write_json",
+]
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
@@ -89,6 +98,36 @@ def replacing(path: str | Path) -> Iterator[Path]:
         if error.errno in FULL:  # Python does not say where
             raise OSError(f"cannot write {path}: {error.strerror}. Free some space.") from error
         raise
+
+
+@contextlib.contextmanager
+def exclusive(folder: Path, *, name: str) -> Iterator[None]:
+    """Keep other processes out of a folder while the block runs; it is removed again if it stays empty.
+
+    Args:
+      folder: it need not exist yet.
+      name: the argument by which the user gave it, for the error.
+
+    Raises:
+      FileExistsError: another process has the folder.
+      OSError: the folder cannot be made or written to.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    file = folder / ".lock"
+    lock = filelock.FileLock(file, timeout=0)
+    try:
+        lock.acquire()
+    except filelock.Timeout:
+        raise FileExistsError(
+            f"{folder} is in use by another process: wait for it, or choose another `{name}`."
+        ) from None
+    try:
+        yield
+    finally:
+        lock.release()
+        file.unlink(missing_ok=True)
+        if not any(folder.iterdir()):
+            folder.rmdir()
 
 
 @contextlib.contextmanager

@@ -13,7 +13,17 @@ import tensorflow as tf
 from rich.console import Console
 from rich.progress import Progress
 
-from tfp_realnvp import datasets, evaluation, fewshot, flows, hardware, serving, training, views
+from tfp_realnvp import (
+    datasets,
+    evaluation,
+    experiments,
+    fewshot,
+    flows,
+    hardware,
+    serving,
+    training,
+    views,
+)
 from tfp_realnvp.cli.beside import RECORD, check_beside, record_of, write_beside
 from tfp_realnvp.fewshot import FOR_PICTURES, Route
 from tfp_realnvp.files import check_folder, check_output, write_json
@@ -21,7 +31,7 @@ from tfp_realnvp.flows.morph import morph as morph_images
 from tfp_realnvp.training.config import TrainingConfig
 from tfp_realnvp.training.run_folder import RunFolder
 
-__all__ = ["demo", "export", "morph", "sample", "score", "transfer"]
+__all__ = ["demo", "export", "few_shot", "morph", "sample", "score", "transfer"]
 
 Result = dict[str, Any]
 
@@ -211,6 +221,12 @@ def _export_transfer(
         scores=scores,
         documents={"config": config, "metrics": metrics},
     )
+
+
+def few_shot(config: experiments.FewShotConfig, folder: Path, *, run_dir: Path | None) -> Result:
+    """The few-shot experiment, see `experiments.few_shot`."""
+    hardware.use()
+    return experiments.few_shot(config, folder, run_dir=run_dir)
 
 
 def morph(

@@ -16,6 +16,7 @@ from types import FrameType
 import typer
 
 from tfp_realnvp.cli.demo import demo
+from tfp_realnvp.cli.experiment import experiment
 from tfp_realnvp.cli.export import export
 from tfp_realnvp.cli.morph import morph
 from tfp_realnvp.cli.sample import sample
@@ -37,6 +38,7 @@ app = typer.Typer(
 )
 for command in (train, sample, score, transfer, morph, export, demo):
     app.command()(command)
+app.add_typer(experiment)
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -79,14 +79,21 @@ def transfer_lines(result: dict[str, Any]) -> list[str]:
     """
     if "bits_per_dim" not in result:
         return [f"drew from {result['shots']} shots"]
-    bits = result["bits_per_dim"]
-    scores = {"the flow with its own prior": bits["flow"]} | {
-        route["title"]: bits[name]
+    scores = {"the flow with its own prior": [result["bits_per_dim"]["flow"]]} | {
+        route["title"]: [
+            result["bits_per_dim"][name],
+            result["fair_bits_per_dim"][name],
+        ]
         for name, route in result["routes"].items()
         if route["temperature"] == 1
     }
-    width = max(map(len, scores)) + 1
+    title = f"bits per dimension of {result['unseen_images']:,} unseen images of label {result['label']} under"
+    width = max(map(len, [title, *scores]))
     return [
-        f"bits per dimension of {result['unseen_images']:,} unseen images of label {result['label']} under",
-        *(f"  {title:<{width}} {value:>10.3f}" for title, value in scores.items()),
+        f"{title:<{width}}    as drawn  fair floor",
+        *(
+            f"  {title:<{width - 2}}" + "".join(f"{value:>12.3f}" for value in values)
+            for title, values in scores.items()
+        ),
+        "(fair floor: no direction varies less than the shots say that are left out one at a time)",
     ]

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import tensorflow as tf
 
-__all__ = ["Traces"]
+__all__ = ["Traces", "many_models"]
 
 
 class Traces:
@@ -41,3 +42,21 @@ class Traces:
                 functools.partial(function), reduce_retracing=True, autograph=False
             )
         return self._functions[name]
+
+
+@contextlib.contextmanager
+def many_models() -> Iterator[None]:
+    """Keep TensorFlow from warning of many traces of the same code: here each is another model's.
+
+    Keras trains and predicts by the same code for all models, and TensorFlow counts them together.
+    """
+
+    def other(record):
+        return "triggered tf.function retracing" not in record.getMessage()
+
+    logger = tf.get_logger()
+    logger.addFilter(other)
+    try:
+        yield
+    finally:
+        logger.removeFilter(other)

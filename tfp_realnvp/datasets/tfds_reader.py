@@ -94,7 +94,10 @@ def _builder(name: str, data_dir: str | Path | None):
     logging.getLogger("absl").setLevel(logging.ERROR)  # it warns about its own deprecated parts
     try:
         return tfds.builder(name, data_dir=data_dir)
-    except tfds.core.registered.DatasetNotFoundError as error:
+    except (
+        ValueError,
+        TypeError,
+    ) as error:  # not the form of a name, or an unknown version or configuration
         raise unknown_source(name) from error
 
 

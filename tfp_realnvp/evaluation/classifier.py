@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import keras
 import numpy as np
+
+from tfp_realnvp.errors import one_line
+from tfp_realnvp.files import replacing
 
 __all__ = ["Classifier", "check_classes"]
 
@@ -25,12 +30,15 @@ class Classifier:
       levels: number of grey levels.
       epochs: passes over the images.
       seed: of the weights and of the order of the images.
+      cache: a file, NAME.keras, to which the trained network is written; if it is there, the weights are read
+        from it instead, and nothing is trained.
 
     Attributes:
       labels: those that it knows, in ascending order.
 
     Raises:
-      ValueError: fewer than two labels, or another number of labels than of images.
+      ValueError: fewer than two labels, another number of labels than of images, or a cache that holds
+        something else.
 
     Example:
       >>> images = np.repeat(np.uint8([0, 16]), 50)[:, None, None, None] * np.ones((8, 8, 1), np.uint8)
@@ -48,6 +56,7 @@ class Classifier:
         levels: int,
         epochs: int = EPOCHS,
         seed: int = 0,
+        cache: Path | None = None,
     ):
         if len(images) != len(labels):
             raise ValueError(
@@ -55,8 +64,17 @@ class Classifier:
             )
         check_classes(labels)
         known, classes = np.unique(labels, return_inverse=True)
-        self.labels = tuple(known.tolist())
         self._network = _network(images.shape[1:], len(known), levels, seed)
+        self.labels = tuple(known.tolist())
+        if cache is not None and cache.exists():
+            self._read(cache)
+            return
+        self._train(images, classes, epochs, seed)
+        if cache is not None:
+            with replacing(cache) as temporary:
+                self._network.save(temporary)
+
+    def _train(self, images, classes, epochs, seed):
         batches = epochs * max(1, len(images) // BATCH)
         self._network.compile(
             optimizer=keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(2e-3, batches)),
@@ -69,6 +87,14 @@ class Classifier:
                 images[order], classes[order], batch_size=BATCH, shuffle=False, verbose=0
             )
 
+    def _read(self, cache):
+        try:
+            self._network.load_weights(cache)
+        except Exception as error:  # Keras raises many kinds for a damaged file
+            raise ValueError(
+                f"{cache} does not hold this classifier ({one_line(error)}): remove it."
+            ) from error
+
     def __call__(self, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Look at images.
 
@@ -79,6 +105,10 @@ class Classifier:
           (features, probabilities): float32 [n, 128], and float32 [n, labels], which add up to 1.
         """
         return tuple(self._network.predict(images, batch_size=1000, verbose=0))
+
+    def recognize(self, images: np.ndarray) -> np.ndarray:
+        """The likeliest label of each image, int [n]."""
+        return np.array(self.labels)[np.argmax(self(images)[1], axis=1)]
 
 
 def check_classes(labels: np.ndarray) -> None:

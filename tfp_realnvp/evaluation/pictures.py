@@ -6,7 +6,7 @@ import numpy as np
 
 from tfp_realnvp.evaluation.classifier import Classifier
 
-__all__ = ["density_and_coverage", "frechet_distance", "score_pictures"]
+__all__ = ["density_and_coverage", "frechet_distance", "score_pictures", "squared_distances"]
 
 SURE = 0.9  # from this probability on, a classifier is sure of a label
 BLOCK = 1000  # rows of distances that are computed at once, which bounds the memory
@@ -105,14 +105,15 @@ def density_and_coverage(
     for start in range(0, len(real), BLOCK):
         block = real[start : start + BLOCK]
         # the nearest one is the image itself
-        radii = np.partition(_squared_distances(block, real), neighbors, axis=1)[:, neighbors]
-        within = _squared_distances(block, drawn) < radii[:, None]
+        radii = np.partition(squared_distances(block, real), neighbors, axis=1)[:, neighbors]
+        within = squared_distances(block, drawn) < radii[:, None]
         inside += int(np.count_nonzero(within))
         reached += int(np.count_nonzero(within.any(axis=1)))
     return inside / (neighbors * len(drawn)), reached / len(real)
 
 
-def _squared_distances(a, b):
+def squared_distances(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """The squared Euclidean distances of all pairs, float [n, m], of points [n, features] and [m, features]."""
     distances = np.sum(a**2, axis=1)[:, None] + np.sum(b**2, axis=1) - 2 * a @ b.T
     return np.clip(distances, 0, None)
 

@@ -13,7 +13,7 @@ from tfp_realnvp.compute.blocks import in_blocks, rows_of_block
 from tfp_realnvp.compute.random_numbers import to_seed
 from tfp_realnvp.fewshot import multinormal
 from tfp_realnvp.fewshot.multinormal import FittedGaussian
-from tfp_realnvp.fewshot.route import LATENT_VARIANCE_FLOOR, Route
+from tfp_realnvp.fewshot.route import Route, default_floor
 from tfp_realnvp.flows import ImageFlow, pixels
 from tfp_realnvp.flows.checks import check_images
 
@@ -23,6 +23,7 @@ __all__ = [
     "fit_pixels",
     "fit_route",
     "latent_gaussian",
+    "route_points",
     "sample_images",
 ]
 
@@ -51,8 +52,8 @@ def latent_gaussian(
       TypeError, ValueError: shots that do not fit the flow, and options as in `multinormal.fit`.
     """
     check_shots(shots)
-    latents = flow.encode(shots, seed=seed).numpy().reshape(len(shots), -1)
-    floor = LATENT_VARIANCE_FLOOR if variance_floor is None else variance_floor
+    latents = _latent_points(flow, shots, seed)
+    floor = default_floor("latents", flow.levels) if variance_floor is None else variance_floor
     gaussian = multinormal.fit(latents, variance_floor=floor, **options)
     return _through(gaussian, tfb.Reshape(flow.image_shape), "latent_gaussian")
 
@@ -104,9 +105,8 @@ def fit_pixels(
     """
     check_shots(shots)
     shots = check_images(shots, shots.shape[1:], levels=levels)
-    noise = pixels.image_noise(shots, to_seed(seed))
-    points = pixels.dequantize(shots, noise, levels=levels).numpy().reshape(len(shots), -1)
-    floor = 1 / (12 * levels**2) if variance_floor is None else variance_floor
+    points = _pixel_points(shots, levels, seed)
+    floor = default_floor("pixels", levels) if variance_floor is None else variance_floor
     gaussian = multinormal.fit(points, variance_floor=floor, **options)
     return _through(gaussian, tfb.Reshape(shots.shape[1:]), "pixel_gaussian")
 
@@ -129,6 +129,28 @@ def fit_route(flow: ImageFlow, shots: np.ndarray, route: Route, *, seed: int = 0
     if route.space == "latents":
         return fit_latent(flow, shots, seed=seed, **route.options)
     return fit_pixels(shots, levels=flow.levels, seed=seed, **route.options)
+
+
+def route_points(flow: ImageFlow, images: np.ndarray, route: Route, *, seed: int = 0) -> np.ndarray:
+    """Images as the points that a route fits its Gaussian to.
+
+    Args:
+      flow: a trained flow.
+      images: uint8 [n, height, width, channels].
+      route: in whose space the points lie.
+      seed: of the dequantization noise.
+
+    Returns:
+      float32 [n, height * width * channels].
+
+    Raises:
+      TypeError, ValueError: images that do not fit the flow.
+    """
+    if route.space == "latents":
+        return _latent_points(flow, images, seed)
+    return _pixel_points(
+        check_images(images, flow.image_shape, levels=flow.levels), flow.levels, seed
+    )
 
 
 def sample_images(
@@ -171,6 +193,15 @@ def check_shots(shots: np.ndarray) -> None:
         raise ValueError(
             "`shots` are all equal: there is no spread to fit a Gaussian to. Choose different images."
         )
+
+
+def _latent_points(flow, images, seed):
+    return flow.encode(images, seed=seed).numpy().reshape(len(images), -1)
+
+
+def _pixel_points(images, levels, seed):
+    noise = pixels.image_noise(images, to_seed(seed))
+    return pixels.dequantize(images, noise, levels=levels).numpy().reshape(len(images), -1)
 
 
 def _through(gaussian: FittedGaussian, bijector: tfb.Bijector, name: str) -> FittedGaussian:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from tensorflow_probability import distributions as tfd
 
 from tfp_realnvp.fewshot.route import COVARIANCES
 
-__all__ = ["FittedGaussian", "fit"]
+__all__ = ["FittedGaussian", "choose_floor", "fit"]
 
 
 @dataclass(frozen=True)
@@ -72,6 +75,107 @@ def fit(
     """
     points = np.asarray(points, np.float64)
     _check(points, covariance, intrinsic_dimension, temperature, variance_floor)
+    moments = _moments(points, covariance, intrinsic_dimension)
+    variances, rest = moments.at_least(variance_floor)
+    mean = _float32(moments.mean)
+    if moments.directions is not None:
+        factor = temperature * moments.directions.T * np.sqrt(variances - rest)
+        distribution = tfd.MultivariateNormalDiagPlusLowRankCovariance(
+            loc=mean,
+            cov_diag_factor=_float32(np.full(points.shape[1], temperature**2 * rest)),
+            cov_perturb_factor=_float32(factor),
+        )
+    else:
+        scale = temperature * np.sqrt(variances)
+        distribution = tfd.MultivariateNormalDiag(mean, _float32(scale))
+    return FittedGaussian(distribution, variance_floor, moments.below(variance_floor))
+
+
+def choose_floor(
+    points: np.ndarray,
+    floors: Sequence[float] | np.ndarray,
+    *,
+    covariance: str = "diagonal",
+    intrinsic_dimension: int | None = None,
+    temperature: float = 1.0,
+) -> float:
+    """The variance floor under which points are likeliest that the Gaussian was not fitted to.
+
+    Each point in turn is left out, and scored under the Gaussian of the others.
+
+    Args:
+      points: float array [n, d], n at least 3, of which no n - 1 are all equal.
+      floors: variances to choose among, each above 0.
+      covariance: as in `fit`.
+      intrinsic_dimension: as in `fit`; n - 1 becomes n - 2 where a point is left out.
+      temperature: as in `fit`.
+
+    Returns:
+      One of the floors.
+
+    Raises:
+      ValueError: fewer than 3 points, no floors; and as `fit`.
+
+    Example:
+      >>> points = np.random.default_rng(0).normal(size=(5, 100))
+      >>> choose_floor(points, [0.01, 1.0, 100.0], covariance="full")
+      1.0
+    """
+    if len(points) < 3:
+        raise ValueError(f"`points` must be at least 3 to leave one out, received {len(points)}.")
+    if len(floors) < 1:
+        raise ValueError("`floors` must be at least 1 variance, received none.")
+    points = np.asarray(points, np.float64)
+    rank = intrinsic_dimension and min(intrinsic_dimension, len(points) - 2)
+    scores = np.zeros(len(floors))
+    for index, point in enumerate(points):
+        others = np.delete(points, index, axis=0)
+        _check(others, covariance, rank, temperature, min(floors))
+        moments = _moments(others, covariance, rank)
+        scores += [moments.log_prob(point, floor, temperature) for floor in floors]
+    return float(floors[int(np.argmax(scores))])
+
+
+class _Moments(NamedTuple):
+    """Mean and variances of points.
+
+    Attributes:
+      mean: float [d].
+      directions: orthonormal rows [k, d]; None for the d axes.
+      variances: along the directions, [k].
+      rest: the variance in all other directions.
+    """
+
+    mean: np.ndarray
+    directions: np.ndarray | None
+    variances: np.ndarray
+    rest: float
+
+    @property
+    def others(self) -> int:
+        """The number of other directions."""
+        return self.mean.size - self.variances.size
+
+    def at_least(self, floor: float) -> tuple[np.ndarray, float]:
+        """(variances, rest) with nothing below the floor, and no direction below the rest."""
+        rest = max(self.rest, floor)
+        return np.maximum(self.variances, rest), rest
+
+    def below(self, floor: float) -> int:
+        """How many directions have a smaller variance than the floor."""
+        return int(np.sum(self.variances < floor)) + (self.others if self.rest < floor else 0)
+
+    def log_prob(self, point: np.ndarray, floor: float, temperature: float) -> float:
+        """Of a point [d] under the Gaussian with these moments."""
+        variances, rest = (temperature**2 * part for part in self.at_least(floor))
+        deviation = point - self.mean
+        along = deviation if self.directions is None else self.directions @ deviation
+        squares = np.sum(along**2 / variances) + (deviation @ deviation - along @ along) / rest
+        log_det = np.sum(np.log(variances)) + self.others * math.log(rest)
+        return -0.5 * float(squares + log_det + point.size * math.log(2 * math.pi))
+
+
+def _moments(points, covariance, intrinsic_dimension) -> _Moments:
     count, size = points.shape
     mean = points.mean(axis=0)
     deviations = (points - mean) / np.sqrt(count - 1)
@@ -79,24 +183,11 @@ def fit(
         rank = intrinsic_dimension or min(count - 1, size)
         _, scales, directions = np.linalg.svd(deviations, full_matrices=False)
         rest = np.sum(scales[rank:] ** 2) / max(size - rank, 1)
-        noise = max(rest, variance_floor)
-        leading = np.maximum(scales[:rank] ** 2, noise)
-        raised = int(np.sum(scales[:rank] ** 2 < variance_floor))
-        raised += size - rank if rest < variance_floor else 0
-        factor = directions[:rank].T * np.sqrt(leading - noise)
-        distribution = tfd.MultivariateNormalDiagPlusLowRankCovariance(
-            loc=_float32(mean),
-            cov_diag_factor=_float32(np.full(size, temperature**2 * noise)),
-            cov_perturb_factor=_float32(temperature * factor),
-        )
-    else:
-        variances = np.sum(deviations**2, axis=0)
-        if covariance == "spherical":
-            variances = np.full(size, variances.mean())
-        raised = int(np.sum(variances < variance_floor))
-        scale = temperature * np.sqrt(np.maximum(variances, variance_floor))
-        distribution = tfd.MultivariateNormalDiag(_float32(mean), _float32(scale))
-    return FittedGaussian(distribution, variance_floor, raised)
+        return _Moments(mean, directions[:rank], scales[:rank] ** 2, rest)
+    variances = np.sum(deviations**2, axis=0)
+    if covariance == "spherical":
+        variances = np.full(size, variances.mean())
+    return _Moments(mean, None, variances, 0.0)
 
 
 def _float32(values) -> np.ndarray:

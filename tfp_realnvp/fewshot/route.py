@@ -6,16 +6,20 @@ import dataclasses
 from typing import Any, Literal, get_args
 
 __all__ = [
+    "ADAPTED",
     "BASELINE",
     "CHOSEN",
+    "CONTROLS",
     "COVARIANCES",
     "FOR_PICTURES",
     "INTRINSIC_DIMENSION",
     "LATENT_VARIANCE_FLOOR",
+    "ROUTES",
     "SPACES",
     "Covariance",
     "Route",
     "Space",
+    "default_floor",
     "routes_to_compare",
 ]
 
@@ -29,6 +33,11 @@ SPACES = get_args(Space)
 # Latents of training images have variance 1. Every direction of the shots' latents varies by more than this.
 LATENT_VARIANCE_FLOOR = 0.01
 INTRINSIC_DIMENSION = 9  # of a low-rank covariance, if there are enough shots for it
+
+
+def default_floor(space: Space, levels: int) -> float:
+    """The variance floor if none is given: for pixels, the variance of the noise within a grey level."""
+    return LATENT_VARIANCE_FLOOR if space == "latents" else 1 / (12 * levels**2)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,6 +54,8 @@ class Route:
       temperature: scale of the Gaussian's standard deviations, above 0.
       variance_floor: smallest variance of a direction, above 0. None means `LATENT_VARIANCE_FLOOR` for
         latents, and the variance of the dequantization noise for pixels.
+      adapted: whether the latents are those of a copy of the flow that was first trained on from the shots,
+        see `adaptation.adapt`.
 
     Example:
       >>> Route(intrinsic_dimension=9, temperature=0.7).title
@@ -56,12 +67,15 @@ class Route:
     intrinsic_dimension: int | None = None
     temperature: float = 1.0
     variance_floor: float | None = None
+    adapted: bool = False
 
     def __post_init__(self):
         for name, known in (("space", SPACES), ("covariance", COVARIANCES)):
             value = getattr(self, name)
             if value not in known:
                 raise ValueError(f"`{name}` must be one of {', '.join(known)}, received {value!r}.")
+        if self.adapted and self.space != "latents":
+            raise ValueError("`adapted` goes with the `space` latents alone: leave it out.")
 
     @property
     def title(self) -> str:
@@ -70,7 +84,8 @@ class Route:
         covariance = self.covariance if rank is None else f"low rank ({rank})"
         heat = "" if self.temperature == 1 else f", temperature {self.temperature:g}"
         baseline = " (the baseline)" if self == BASELINE else ""
-        return f"a Gaussian on {self.space}, {covariance}{heat}{baseline}"
+        adapted = " after adaptation" if self.adapted else ""
+        return f"a Gaussian on {self.space}{adapted}, {covariance}{heat}{baseline}"
 
     @property
     def options(self) -> dict[str, Any]:
@@ -81,6 +96,12 @@ class Route:
             "temperature": self.temperature,
             "variance_floor": self.variance_floor,
         }
+
+    def floor(self, levels: int) -> float:
+        """The variance floor for images of so many grey levels, also where `variance_floor` is None."""
+        if self.variance_floor is not None:
+            return self.variance_floor
+        return default_floor(self.space, levels)
 
     def for_shots(self, shots: int, dimensions: int) -> Route:
         """The same route with a number in place of an `intrinsic_dimension` of None.
@@ -99,7 +120,24 @@ class Route:
 
 
 BASELINE = Route(space="pixels", covariance="diagonal")
-FOR_PICTURES = Route(temperature=0.7)  # draws the best pictures from ten shots
+FOR_PICTURES = Route(temperature=0.7)  # draws the best pictures from ten shots without adaptation
+ADAPTED = Route(temperature=0.85, adapted=True)  # and with it
+
+
+# What few-shot pictures are scored beside: names, and what they are.
+CONTROLS = {
+    "shots": "the shots themselves, repeated",
+    "affine_maps": "small random affine maps of the shots, without a flow",
+    "real": "other real images",
+}
+# The routes that are scored.
+ROUTES = {
+    "pixels_diagonal": BASELINE,
+    "pixels_low_rank": Route(space="pixels"),
+    "latent_diagonal": Route(covariance="diagonal"),
+    "latent_low_rank": FOR_PICTURES,
+    "adapted": ADAPTED,
+}
 
 
 def routes_to_compare(chosen: Route, shots: int, dimensions: int) -> dict[str, Route]:

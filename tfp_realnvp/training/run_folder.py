@@ -9,11 +9,10 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-import filelock
 import keras
 
 from tfp_realnvp.errors import one_line
-from tfp_realnvp.files import check_output, replacing, write_json
+from tfp_realnvp.files import check_output, exclusive, replacing, write_json
 from tfp_realnvp.flows import ImageFlow
 from tfp_realnvp.training.config import TrainingConfig
 from tfp_realnvp.training.state import StateFolder
@@ -55,21 +54,8 @@ class RunFolder:
           FileExistsError: another process has the folder.
           OSError: the folder cannot be made or written to.
         """
-        self.path.mkdir(parents=True, exist_ok=True)
-        lock = filelock.FileLock(self._lock, timeout=0)
-        try:
-            lock.acquire()
-        except filelock.Timeout:
-            raise FileExistsError(
-                f"{self.path} is in use by another process: wait for it, or choose another `run_dir`."
-            ) from None
-        try:
+        with exclusive(self.path, name="run_dir"):
             yield
-        finally:
-            lock.release()
-            self._lock.unlink(missing_ok=True)
-            if not any(self.path.iterdir()):
-                self.path.rmdir()
 
     def check_free(self, *, overwrite: bool) -> None:
         """Make sure that a new run may be written here.

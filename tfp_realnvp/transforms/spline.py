@@ -68,15 +68,18 @@ class RationalQuadraticSpline(Transform):
 
     def forward(self, x, shift, log_scale, knots):
         """See the class."""
-        return _function("_forward", self.bins, self.bound)(x, shift, log_scale, knots)
+        return self._function("_forward", x)(x, shift, log_scale, knots)
 
     def inverse(self, y, shift, log_scale, knots):
         """See the class."""
-        return _function("_inverse", self.bins, self.bound)(y, shift, log_scale, knots)
+        return self._function("_inverse", y)(y, shift, log_scale, knots)
 
     def get_config(self):
         """The constructor's arguments."""
         return {"bins": self.bins, "bound": self.bound}
+
+    def _function(self, method, entries):
+        return _function(method, self.bins, self.bound, tuple(entries.shape[1:]))
 
     def _forward(self, x, shift, log_scale, knots):
         inside = tf.clip_by_value(x, -self.bound, self.bound)
@@ -123,10 +126,10 @@ class RationalQuadraticSpline(Transform):
 
 
 @functools.cache
-def _function(method: str, bins: int, bound: float):
-    """A method of such a spline as a function of the graph: a graph holds it once for all couplings."""
+def _function(method: str, bins: int, bound: float, shape: tuple):
+    """A method of such a spline as a `tf.function`: a graph holds it once for all couplings of this shape."""
     spline = RationalQuadraticSpline(bins=bins, bound=bound)
-    return tf.function(getattr(spline, method), autograph=False)
+    return tf.function(getattr(spline, method), autograph=False, reduce_retracing=True)
 
 
 class _Place(NamedTuple):

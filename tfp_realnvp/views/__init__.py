@@ -1,6 +1,6 @@
 """Pictures from arrays: grids of images, learning curves, morphs."""
 
-from tfp_realnvp.views.curves import learning_curve
+from tfp_realnvp.views.curves import learning_curve, learning_curves
 from tfp_realnvp.views.grids import COLUMNS, check_count, comparison, grid, scale_for, to_256_levels
 from tfp_realnvp.views.morphs import morph_strip, write_gif
 from tfp_realnvp.views.pictures import write_png
@@ -11,6 +11,7 @@ __all__ = [
     "comparison",
     "grid",
     "learning_curve",
+    "learning_curves",
     "morph_strip",
     "scale_for",
     "to_256_levels",

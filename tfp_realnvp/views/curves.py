@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from matplotlib.figure import Figure
 
-__all__ = ["learning_curve"]
+__all__ = ["learning_curve", "learning_curves"]
 
 
 def learning_curve(history: Mapping[str, Sequence[float]]) -> Figure:
@@ -36,6 +36,33 @@ def learning_curve(history: Mapping[str, Sequence[float]]) -> Figure:
         axes.set_ylim(low - margin, high + margin)
     axes.set_xlabel("epoch")
     axes.set_ylabel("bits per dimension")
+    axes.legend()
+    axes.grid(alpha=0.3)
+    return figure
+
+
+def learning_curves(histories: Mapping[str, Sequence[Mapping[str, float]]]) -> Figure:
+    """Plot validation bits per dimension of several runs against the time that they took.
+
+    Args:
+      histories: rows with `seconds` and `val_bits_per_dim`, one for each epoch, by the name of the run.
+
+    Returns:
+      A matplotlib figure.
+    """
+    figure = Figure(figsize=(7, 4), layout="constrained")
+    axes = figure.subplots()
+    known = []
+    for name, rows in histories.items():
+        scores = np.array([row["val_bits_per_dim"] for row in rows])
+        axes.plot([row["seconds"] / 60 for row in rows], scores, ".-", label=name)
+        known.extend(scores[np.isfinite(scores)])
+    if known:  # the first epochs may lie above the axes, as in `learning_curve`
+        low, high = min(known), np.quantile(known, 0.9)
+        margin = 0.1 * (high - low) + 1e-3
+        axes.set_ylim(low - margin, high + margin)
+    axes.set_xlabel("minutes")
+    axes.set_ylabel("validation bits per dimension")
     axes.legend()
     axes.grid(alpha=0.3)
     return figure

@@ -1,20 +1,18 @@
-"""The few-shot experiment: several routes from the same shots, fitted, scored and drawn from."""
+"""Several routes from the same shots, fitted, scored and drawn from."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from tensorflow_probability import distributions as tfd
 
-from tfp_realnvp import evaluation
 from tfp_realnvp.fewshot.gaussians import fit_route, sample_images
 from tfp_realnvp.fewshot.multinormal import FittedGaussian
 from tfp_realnvp.fewshot.route import BASELINE, CHOSEN, Route, routes_to_compare
-from tfp_realnvp.flows import ImageFlow, pixels
-from tfp_realnvp.flows.checks import check_images
+from tfp_realnvp.fewshot.unseen import Unseen, with_fair_floor
+from tfp_realnvp.flows import ImageFlow
 
 __all__ = ["Comparison", "compare"]
 
@@ -32,6 +30,8 @@ class Comparison:
       unseen: number of unseen images, 0 for none.
       bits_per_dim: mean bits per dimension of the unseen images, by the names of the routes, and of the
         flow itself as "flow". Empty without unseen images.
+      fair_routes: the routes with a fair variance floor, see `with_fair_floor`. Empty without unseen images.
+      fair_bits_per_dim: mean bits per dimension of the unseen images under these.
     """
 
     shots: np.ndarray
@@ -41,6 +41,8 @@ class Comparison:
     fits: Mapping[str, FittedGaussian]
     unseen: int
     bits_per_dim: Mapping[str, float]
+    fair_routes: Mapping[str, Route]
+    fair_bits_per_dim: Mapping[str, float]
 
     @property
     def chosen(self) -> Route:
@@ -98,7 +100,14 @@ class Comparison:
             "variances": variances,
         }
         if self.unseen:
-            content |= {"unseen_images": self.unseen, "bits_per_dim": dict(self.bits_per_dim)}
+            content |= {
+                "unseen_images": self.unseen,
+                "bits_per_dim": dict(self.bits_per_dim),
+                "fair_bits_per_dim": dict(self.fair_bits_per_dim),
+                "fair_floors": {
+                    name: route.variance_floor for name, route in self.fair_routes.items()
+                },
+            }
         return content
 
 
@@ -130,28 +139,15 @@ def compare(
     """
     routes = routes_to_compare(chosen, len(shots), flow.dimensions)
     fits = {name: fit_route(flow, shots, route, seed=seed) for name, route in routes.items()}
-    scores = {} if unseen is None else _bits_per_dim(flow, routes, fits, unseen)
-    count = 0 if unseen is None else len(unseen)
-    return Comparison(shots, flow.levels, seed, routes, fits, count, scores)
+    if unseen is None:
+        return Comparison(shots, flow.levels, seed, routes, fits, 0, {}, {}, {})
+    others = Unseen(flow, unseen)
+    fair = {name: with_fair_floor(flow, shots, route, seed=seed) for name, route in routes.items()}
 
+    def score(some):
+        return {name: others.bits_per_dim(shots, route, seed=seed) for name, route in some.items()}
 
-def _bits_per_dim(
-    flow: ImageFlow,
-    routes: Mapping[str, Route],
-    fits: Mapping[str, FittedGaussian],
-    unseen: np.ndarray,
-) -> dict[str, float]:
-    def score(distribution: tfd.Distribution, dequantizer: Callable | None) -> float:
-        def log_prob(images):
-            images = check_images(images, flow.image_shape, levels=flow.levels)
-            return pixels.log_prob(
-                distribution, images, levels=flow.levels, dequantizer=dequantizer
-            )
-
-        return evaluation.score(log_prob, unseen)["bits_per_dim"]
-
-    scores = {"flow": score(flow.distribution, flow.dequantizer)}
-    for name, fit in fits.items():
-        learned_noise = flow.dequantizer if routes[name].space == "latents" else None
-        scores[name] = score(fit.distribution, learned_noise)
-    return scores
+    scores = {"flow": others.bits_per_dim_of_flow(), **score(routes)}
+    return Comparison(
+        shots, flow.levels, seed, routes, fits, len(unseen), scores, fair, score(fair)
+    )

@@ -87,14 +87,19 @@ def test_the_floor_is_that_of_latents_alone(flow):
     assert floors[3:] == pytest.approx([1 / (12 * 256**2)] * 3)
 
 
-def test_metrics(comparison):
+def test_metrics(flow, comparison):
     metrics = json.loads(json.dumps(comparison.metrics(), allow_nan=False))
     assert metrics["shots"] == 5 and metrics["seed"] == 1 and metrics["unseen_images"] == 20
     assert metrics["chosen"] == {
         "covariance": "full", "intrinsic_dimension": 4, "temperature": 0.7
     }  # fmt: skip
     assert set(metrics["bits_per_dim"]) == {"flow", *NAMES}
+    assert set(metrics["fair_bits_per_dim"]) == set(metrics["fair_floors"]) == set(NAMES)
     for name in NAMES:
+        fair = fewshot.with_fair_floor(flow, SHOTS, comparison.routes[name], seed=1)
+        assert metrics["fair_floors"][name] == fair.variance_floor
+        bits = fewshot.Unseen(flow, UNSEEN).bits_per_dim(SHOTS, fair, seed=1)
+        assert metrics["fair_bits_per_dim"][name] == pytest.approx(bits, rel=1e-4)
         assert metrics["routes"][name]["title"] == comparison.routes[name].title
         assert metrics["variances"][name]["raised"] == comparison.fits[name].raised
 
@@ -102,7 +107,9 @@ def test_metrics(comparison):
 def test_without_unseen_images_there_are_no_scores(flow):
     comparison = fewshot.compare(flow, SHOTS, fewshot.FOR_PICTURES)
     assert comparison.unseen == 0 and comparison.bits_per_dim == {}
-    assert {"unseen_images", "bits_per_dim"}.isdisjoint(comparison.metrics())
+    assert comparison.fair_routes == comparison.fair_bits_per_dim == {}
+    missing = {"unseen_images", "bits_per_dim", "fair_bits_per_dim", "fair_floors"}
+    assert missing.isdisjoint(comparison.metrics())
 
 
 @pytest.mark.slow
@@ -120,15 +127,21 @@ def test_pictures(flow, comparison):
 
 
 def test_table_has_a_line_for_each_route_of_temperature_1(comparison):
-    first, *lines = transfer_lines({**comparison.metrics(), "label": 9})
-    assert first == "bits per dimension of 20 unseen images of label 9 under"
-    bits = comparison.bits_per_dim
-    expected = {
-        "the flow with its own prior": bits["flow"],
-        "a Gaussian on latents, diagonal": bits["latent_diagonal"],
-        "a Gaussian on latents, low rank (4)": bits["latent_low_rank"],
-        "a Gaussian on pixels, diagonal (the baseline)": bits["pixels_diagonal"],
-        "a Gaussian on pixels, low rank (4)": bits["pixels_low_rank"],
+    first, *lines, last = transfer_lines({**comparison.metrics(), "label": 9})
+    assert first.split("  ")[0] == "bits per dimension of 20 unseen images of label 9 under"
+    assert first.endswith("as drawn  fair floor") and last.startswith("(fair floor: ")
+    names = {
+        "a Gaussian on latents, diagonal": "latent_diagonal",
+        "a Gaussian on latents, low rank (4)": "latent_low_rank",
+        "a Gaussian on pixels, diagonal (the baseline)": "pixels_diagonal",
+        "a Gaussian on pixels, low rank (4)": "pixels_low_rank",
     }
-    found = {line[:-10].strip(): line[-10:].strip() for line in lines}
-    assert found == {title: f"{value:.3f}" for title, value in expected.items()}
+    expected = {"the flow with its own prior": [comparison.bits_per_dim["flow"]]} | {
+        title: [comparison.bits_per_dim[name], comparison.fair_bits_per_dim[name]]
+        for title, name in names.items()
+    }
+    start = len(first) - len("    as drawn  fair floor")
+    found = {line[:start].strip(): line[start:].split() for line in lines}
+    assert found == {
+        title: [f"{value:.3f}" for value in values] for title, values in expected.items()
+    }

@@ -1,0 +1,199 @@
+import json
+import re
+
+import numpy as np
+import pytest
+from conftest import TINY
+
+from tfp_realnvp import experiments, training
+from tfp_realnvp.cli import main
+from tfp_realnvp.experiments import FewShotConfig, config, few_shot, stages
+from tfp_realnvp.fewshot.route import CONTROLS, ROUTES
+
+ROUTE_NAMES = [*CONTROLS, *ROUTES]
+MODELS = {"small": TINY["realnvp"], "smaller": {**TINY["realnvp"], "couplings": 1}}
+SMALL = FewShotConfig(shots=4, draws=1, pictures=20, time_limit=60.0)
+
+
+def test_models_are_configurations():
+    assert next(iter(experiments.MODELS)) == "original" and len(experiments.MODELS) == 4
+    for name in experiments.MODELS:
+        assert FewShotConfig(hold_out=3).model(name).hold_out == (3,)
+
+
+def rows_of(folder):
+    return [json.loads(line) for line in (folder / "scores.jsonl").read_text().splitlines()]
+
+
+@pytest.fixture(scope="module")
+def small_models():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(config, "MODELS", MODELS)
+        patch.setattr(stages, "MODELS", MODELS)
+        patch.setattr(stages, "OTHERS", 20)
+        original = FewShotConfig.model
+        patch.setattr(
+            FewShotConfig,
+            "model",
+            lambda self, name: training.TrainingConfig(
+                **{**vars(original(self, name)), "epochs": 2, "precision": "float32"}
+            ),
+        )
+        yield
+
+
+@pytest.fixture(scope="module")
+def done(small_models, tmp_path_factory):
+    """(the folder of a finished experiment, its result)."""
+    folder = tmp_path_factory.mktemp("experiments") / "nines"
+    return folder, few_shot(SMALL, folder, say=lambda message: None)
+
+
+@pytest.mark.slow
+def test_result(done):
+    folder, result = done
+    assert json.loads((folder / "results.json").read_text()) == result
+    assert list(result["models"]) == list(MODELS)
+    scores = {name: part["validation"]["bits_per_dim"] for name, part in result["models"].items()}
+    assert result["chosen"] == min(scores, key=scores.get)
+    assert list(result["routes"]) == ROUTE_NAMES
+    for name, part in result["routes"].items():
+        row = next(row for row in rows_of(folder) if row["route"] == name)
+        for score in (
+            "recognized",
+            "density",
+            "coverage",
+            "frechet",
+            "nearest",
+            "copying",
+            "recall",
+        ):
+            assert part[score] == {
+                "mean": row[score],
+                "standard_error": None,
+                "values": [row[score]],
+            }
+        assert ("bits_per_dim" in part) == (name in ROUTES)
+    assert result["routes"]["shots"]["nearest"]["mean"] < 1e-6
+    assert all(part["test"] for part in result["models"].values())
+
+
+@pytest.mark.slow
+def test_report_needs_nothing_else(done):
+    folder, result = done
+    text = (folder / "report.html").read_text()
+    assert not re.search('(src|href)="(?!data:)', text) and "<script" not in text
+    assert "@import" not in text and "url(" not in text
+    assert text.count("data:image/png;base64,") == 2 + len(MODELS) + len(ROUTE_NAMES)
+    for name in (*MODELS, *ROUTE_NAMES):
+        assert name in text
+    assert f"{result['routes']['adapted']['frechet']['mean']:.1f}" in text
+    assert "experiment few-shot --dataset digits --hold-out 9" in text
+
+
+@pytest.mark.slow
+def test_more_draws_go_on(done, monkeypatch):
+    """What is known is not computed again; a last line that was cut off is."""
+    folder, _ = done
+    before = rows_of(folder)
+    with (folder / "scores.jsonl").open("a") as file:
+        file.write('{"draw": 1, "route": "sho')
+    monkeypatch.setattr(training, "train", None)
+    result = few_shot(FewShotConfig(**{**vars(SMALL), "draws": 2}), folder, say=print)
+    rows = rows_of(folder)
+    assert rows[: len(before)] == before
+    names = [(row["draw"], row["route"]) for row in rows[len(before) :]]
+    assert names == [(1, name) for name in ROUTE_NAMES]
+    of_shots = result["routes"]["shots"]
+    assert of_shots["draws"] == 2
+    values = [row["recall"] for row in rows if row["route"] == "shots"]
+    assert of_shots["recall"]["values"] == values
+    assert of_shots["recall"]["standard_error"] == pytest.approx(np.std(values, ddof=1) / 2**0.5)
+
+
+@pytest.mark.slow
+def test_interrupted_experiment_goes_on(done, tmp_path, small_models, monkeypatch):
+    """Also in the middle of a draw; the scores are those of an experiment that was not interrupted."""
+    folder, _result = done
+    add = stages.ExperimentFolder.add_score
+
+    def add_once(self, row):
+        add(self, row)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(stages.ExperimentFolder, "add_score", add_once)
+        with pytest.raises(KeyboardInterrupt):
+            few_shot(SMALL, tmp_path / "new", say=print)
+    assert len(rows_of(tmp_path / "new")) == 1
+    again = few_shot(SMALL, tmp_path / "new", say=print)
+    for name in ("shots", "affine_maps", "pixels_low_rank", "latent_low_rank"):
+        for score in ("recognized", "density", "frechet"):
+            expected = rows_of(folder)[ROUTE_NAMES.index(name)][score]
+            assert again["routes"][name][score]["mean"] == pytest.approx(expected, rel=0.05), name
+
+
+@pytest.mark.slow
+def test_run_in_place_of_the_models(done, tmp_path, capsys):
+    folder, _ = done
+    arguments = ["--output-dir", str(tmp_path / "one"), "--run", str(folder / "models" / "small")]
+    numbers = ["--shots", "4", "--draws", "1", "--pictures", "20", "--json"]
+    with pytest.raises(SystemExit) as ended:
+        main(["experiment", "few-shot", *arguments, *numbers])
+    assert ended.value.code == 0
+    result = json.loads(capsys.readouterr().out)
+    assert list(result["models"]) == ["small"] == [result["chosen"]]
+    with pytest.raises(ValueError, match="must have label 3 held out, it has \\[9\\]"):
+        few_shot(FewShotConfig(hold_out=3), tmp_path / "two", run_dir=folder / "models" / "small")
+
+
+@pytest.mark.slow
+def test_folder_of_another_experiment(done):
+    folder, _ = done
+    with pytest.raises(FileExistsError, match="another experiment: its `shots` is 4, not 5"):
+        few_shot(FewShotConfig(**{**vars(SMALL), "shots": 5}), folder)
+    scores = folder / "scores.jsonl"
+    before = scores.read_text()
+    scores.write_text("nonsense\n" + before)
+    with pytest.raises(ValueError, match=r"line 1 of .*scores.jsonl is damaged"):
+        few_shot(SMALL, folder)
+    scores.write_text(before)
+    told = folder / "experiment.json"
+    before = told.read_text()
+    told.write_text("[]")
+    with pytest.raises(ValueError, match=r"experiment.json is damaged \(expected an object"):
+        few_shot(SMALL, folder)
+    told.write_text(before)
+
+
+def test_folder_of_something_else(tmp_path):
+    (tmp_path / "mine.txt").write_text("mine")
+    with pytest.raises(FileExistsError, match="is not empty, and no experiment"):
+        few_shot(SMALL, tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"hold_out": 12}, r"`hold_out` must be one of the labels \[0, 1, .* 9\], received 12"),
+        ({"shots": 140}, "`shots` must leave at least 6 of the 1.. training images of label 9"),
+    ],
+)
+def test_impossible_experiments(tmp_path, options, message):
+    with pytest.raises(ValueError, match=message):
+        few_shot(FewShotConfig(**options), tmp_path / "new")
+    assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"shots": 2}, "`shots` must be at least 3, received 2"),
+        ({"draws": 0}, "`draws` must be at least 1, received 0"),
+        ({"pictures": 5}, "`pictures` must be at least 6, received 5"),
+    ],
+)
+def test_bad_configurations(options, message):
+    with pytest.raises(ValueError, match=message):
+        FewShotConfig(**options)

@@ -1,0 +1,105 @@
+import dataclasses
+
+import numpy as np
+import pytest
+from conftest import random_images
+
+from tfp_realnvp import fewshot
+from tfp_realnvp.compute.random_numbers import to_seed
+from tfp_realnvp.fewshot import AffineMaps, Route, Unseen, draw_routes, with_fair_floor
+from tfp_realnvp.fewshot.route import CONTROLS, ROUTES
+from tfp_realnvp.fewshot.unseen import FLOORS
+from tfp_realnvp.flows import pixels
+
+SHOTS = random_images(5, (4, 4, 1), seed=3)
+UNSEEN = random_images(20, (4, 4, 1), seed=4)
+MORE = random_images(30, (4, 4, 1), seed=5)
+WITHOUT_ADAPTATION = frozenset({"adapted"})
+
+
+def test_controls_are_drawn_from_what_they_say(flow):
+    drawn = {
+        one.route: one
+        for one in draw_routes(flow, SHOTS, UNSEEN, MORE, pictures=12, skip=frozenset(ROUTES))
+    }
+    assert list(drawn) == list(CONTROLS)
+    np.testing.assert_array_equal(drawn["shots"].images, SHOTS[np.arange(12) % 5])
+    np.testing.assert_array_equal(drawn["real"].images, MORE[:12])
+    maps = drawn["affine_maps"].images
+    assert maps.shape == (12, 4, 4, 1) and maps.dtype == np.uint8
+    assert len(np.unique(maps, axis=0)) == 12
+    assert all(one.bits_per_dim is None and one.variance_floor is None for one in drawn.values())
+
+
+def test_bits_are_those_of_the_route_with_the_chosen_floor(flow):
+    """Computed here through the flow's bijector, and there from the flow's scores and the latents."""
+    drawn = list(
+        draw_routes(
+            flow, SHOTS, UNSEEN, MORE, pictures=8, seed=2, skip=WITHOUT_ADAPTATION | {*CONTROLS}
+        )
+    )
+    assert [one.route for one in drawn] == [name for name in ROUTES if name != "adapted"]
+    for one in drawn:
+        assert one.images.shape == (8, 4, 4, 1) and one.images.dtype == np.uint8
+        assert one.variance_floor in FLOORS
+        route = dataclasses.replace(ROUTES[one.route], variance_floor=one.variance_floor)
+        fit = fewshot.fit_route(flow, SHOTS, route, seed=2)
+        dequantizer = flow.dequantizer if route.space == "latents" else None
+        log_probs = pixels.log_prob(fit.distribution, UNSEEN, levels=256, dequantizer=dequantizer)
+        expected = np.mean(pixels.bits_per_dim(log_probs, (4, 4, 1)))
+        assert one.bits_per_dim == pytest.approx(expected, rel=1e-3), one.route
+
+
+@pytest.mark.slow
+def test_adapted_route_is_that_of_the_adapted_flow(flow):
+    steps, maps = [], AffineMaps(rotation=0, stretch=0, shear=0, shift=0)
+    before = flow.get_weights()
+    skip = frozenset({*CONTROLS, *ROUTES}) - {"adapted"}
+    (drawn,) = draw_routes(
+        flow, SHOTS, UNSEEN, MORE, pictures=8, seed=2, maps=maps, skip=skip, on_step=steps.append
+    )
+    assert steps == list(range(1, 301))
+    adapted = fewshot.adapt(flow, SHOTS, maps=maps, seed=2)
+    gaussian = fewshot.latent_gaussian(adapted, SHOTS, seed=2, **ROUTES["adapted"].options)
+    expected = adapted.decode(gaussian.distribution.sample(8, seed=to_seed(2))).numpy()
+    distance = np.abs(drawn.images.astype(float) - expected)
+    assert np.mean(distance > 2) < 0.05  # rounding differs between two trainings
+    for now, then in zip(flow.get_weights(), before, strict=True):
+        np.testing.assert_array_equal(now, then)
+
+
+def test_the_same_seed_draws_the_same(flow):
+    skip = WITHOUT_ADAPTATION | {"real"}
+    first, same, other = (
+        [
+            one.images
+            for one in draw_routes(flow, SHOTS, UNSEEN, MORE, pictures=8, seed=seed, skip=skip)
+        ]
+        for seed in (1, 1, 2)
+    )
+    for images, again, others in zip(first[1:], same[1:], other[1:], strict=True):
+        np.testing.assert_array_equal(images, again)
+        assert np.any(images != others)
+
+
+def test_adaptation_is_of_latents():
+    with pytest.raises(ValueError, match="`adapted` goes with the `space` latents alone"):
+        Route(space="pixels", adapted=True)
+    assert Route(adapted=True).title == "a Gaussian on latents after adaptation, full"
+
+
+def test_two_shots_say_nothing_about_the_floor(flow):
+    """None can be left out, so the route's own floor stands."""
+    for shots in (SHOTS[:2], SHOTS[[0, 0, 1]]):
+        assert with_fair_floor(flow, shots, Route(variance_floor=0.3)).variance_floor == 0.3
+    floor = with_fair_floor(flow, SHOTS[:2], Route(space="pixels")).variance_floor
+    assert floor == pytest.approx(1 / (12 * 256**2))
+
+
+def test_fair_floor_is_fairer(flow):
+    """Shots that are left out, and unseen images like them, are likelier than with the floor for pictures."""
+    route = ROUTES["latent_low_rank"]
+    fair = with_fair_floor(flow, SHOTS, route)
+    assert fair == dataclasses.replace(route, variance_floor=fair.variance_floor)
+    others = Unseen(flow, UNSEEN)
+    assert others.bits_per_dim(SHOTS, fair) < others.bits_per_dim(SHOTS, route)

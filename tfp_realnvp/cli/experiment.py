@@ -1,0 +1,80 @@
+"""The commands `experiment ...`."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from tfp_realnvp.cli.options import Json, duration, seconds
+from tfp_realnvp.cli.output import load_commands, show
+from tfp_realnvp.experiments.config import MODELS, FewShotConfig
+
+__all__ = ["experiment"]
+
+experiment = typer.Typer(
+    name="experiment", no_args_is_help=True, help="Whole experiments, from a data set to a report."
+)
+
+FIELDS = {field.name: field for field in dataclasses.fields(FewShotConfig)}
+COLUMNS = ("recognized", "density", "coverage", "frechet", "recall", "bits_per_dim")
+
+
+def _option(name: str, *names: str) -> Any:
+    return typer.Option(*names, help=f"{FIELDS[name].metadata['help']}.")
+
+
+@experiment.command("few-shot")
+def few_shot(
+    output_dir: Annotated[
+        Path, typer.Option(help="Where everything is written; the same command goes on there.")
+    ] = Path("experiments/few_shot"),
+    run: Annotated[
+        Path | None,
+        typer.Option(help=f"A finished run in place of the models {', '.join(MODELS)}."),
+    ] = None,
+    dataset: Annotated[str, _option("dataset")] = FewShotConfig.dataset,
+    manual_dir: Annotated[Path | None, _option("manual_dir")] = None,
+    hold_out: Annotated[int, _option("hold_out")] = FewShotConfig.hold_out,
+    shots: Annotated[int, _option("shots")] = FewShotConfig.shots,
+    draws: Annotated[int, _option("draws")] = FewShotConfig.draws,
+    pictures: Annotated[int, _option("pictures")] = FewShotConfig.pictures,
+    time_limit: Annotated[str, _option("time_limit")] = duration(FewShotConfig.time_limit),
+    seed: Annotated[int, _option("seed")] = FewShotConfig.seed,
+    as_json: Json = False,
+):
+    """Draw a label that four models never saw from a few shots of it, on several routes, and score them.
+
+    Trains four models, chooses the best by validation, draws pictures on each route from the same shots, scores
+    them against real images in many draws of shots, and writes report.html and results.json. What is finished
+    is not done again: after Ctrl-C, the same command goes on.
+
+    Example: tfp-realnvp experiment few-shot --dataset mnist --hold-out 9 --output-dir experiments/nines
+    """
+    limit = seconds(time_limit)
+    if limit is None:
+        raise ValueError("`time_limit` must be a duration such as 10m, received none.")
+    config = FewShotConfig(
+        dataset=dataset,
+        manual_dir=None if manual_dir is None else str(manual_dir),
+        hold_out=hold_out,
+        shots=shots,
+        draws=draws,
+        pictures=pictures,
+        time_limit=limit,
+        seed=seed,
+    )
+    result = load_commands().few_shot(config, output_dir, run_dir=run)
+    show(result, as_json, *_lines(result), f"the report is in {output_dir / 'report.html'}")
+
+
+def _lines(result: dict[str, Any]) -> list[str]:
+    """The scores of each route, for people."""
+    width = max(map(len, result["routes"]))
+    lines = [" " * width + "".join(f"{name:>14}" for name in COLUMNS)]
+    for name, scores in result["routes"].items():
+        means = (f"{scores[score]['mean']:.3f}" if score in scores else "" for score in COLUMNS)
+        lines.append(f"{name:<{width}}" + "".join(f"{mean:>14}" for mean in means))
+    return lines

@@ -1,0 +1,3 @@
+from .config import MODELS as MODELS
+from .config import FewShotConfig as FewShotConfig
+from .stages import few_shot as few_shot

@@ -1,0 +1,106 @@
+"""Unseen images under few-shot distributions, and a variance floor that is fair to them."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+
+import numpy as np
+
+from tfp_realnvp.fewshot import multinormal
+from tfp_realnvp.fewshot.gaussians import route_points
+from tfp_realnvp.fewshot.route import Route
+from tfp_realnvp.flows import ImageFlow, pixels
+
+__all__ = ["Unseen", "with_fair_floor"]
+
+FLOORS = np.geomspace(1e-4, 10.0, 16)  # variances to choose among
+
+
+def with_fair_floor(flow: ImageFlow, shots: np.ndarray, route: Route, *, seed: int = 0) -> Route:
+    """The route with the variance floor under which shots are likeliest that are left out, one at a time.
+
+    Ten shots say nothing about the variance in most directions. A small floor there makes for good pictures,
+    but all other images fall out of such a distribution.
+
+    Args:
+      flow: the flow of the route.
+      shots: uint8 [n, height, width, channels], n at least 2. With fewer than three different ones, nothing can
+        be left out, and the floor is that of the route.
+      route: from the shots to a distribution.
+      seed: of the shots' dequantization noise.
+
+    Returns:
+      A route whose `variance_floor` is a number.
+
+    Raises:
+      TypeError, ValueError: as `fit_latent`.
+
+    Example:
+      `with_fair_floor(flow, ten_nines, FOR_PICTURES).variance_floor`
+    """
+    floor = route.floor(flow.levels)
+    if len(np.unique(shots, axis=0)) > 2:
+        options = {name: value for name, value in route.options.items() if name != "variance_floor"}
+        points = route_points(flow, shots, route, seed=seed)
+        floor = multinormal.choose_floor(points, FLOORS, **options)
+    return dataclasses.replace(route, variance_floor=floor)
+
+
+class Unseen:
+    """Scores images that a few-shot distribution was not fitted to.
+
+    The images go through the flow once, however many routes there are.
+
+    Args:
+      flow: the flow of the routes.
+      images: uint8 [n, height, width, channels].
+
+    Example:
+      `Unseen(flow, test_nines).bits_per_dim(ten_nines, with_fair_floor(flow, ten_nines, route))`
+    """
+
+    def __init__(self, flow: ImageFlow, images: np.ndarray):
+        self._flow = flow
+        self._images = images
+
+    def bits_per_dim(self, shots: np.ndarray, route: Route, *, seed: int = 0) -> float:
+        """The mean over the images under the distribution of a route.
+
+        Args:
+          shots: uint8 [k, height, width, channels], k at least 2, not all equal.
+          route: from the shots to a distribution.
+          seed: of the shots' dequantization noise.
+
+        Raises:
+          TypeError, ValueError: as `fit_latent`.
+        """
+        flow = self._flow
+        points = route_points(flow, shots, route, seed=seed)
+        options = {**route.options, "variance_floor": route.floor(flow.levels)}
+        gaussian = multinormal.fit(points, **options).distribution
+        if route.space == "latents":
+            values = gaussian.log_prob(self._latents).numpy() + self._log_dets
+        else:
+            values = gaussian.log_prob(route_points(flow, self._images, route)).numpy()
+            values -= flow.dimensions * np.log(flow.levels)
+        return float(np.mean(pixels.bits_per_dim(values, flow.image_shape)))
+
+    def bits_per_dim_of_flow(self) -> float:
+        """The mean over the images under the flow's own distribution."""
+        return float(np.mean(pixels.bits_per_dim(self._log_probs, self._flow.image_shape)))
+
+    @functools.cached_property
+    def _log_probs(self) -> np.ndarray:
+        return self._flow.log_prob(self._images).numpy()
+
+    @functools.cached_property
+    def _latents(self) -> np.ndarray:
+        """With the noise of `_log_probs`, [n, d]."""
+        return self._flow.encode(self._images, seed=0).numpy().reshape(len(self._images), -1)
+
+    @functools.cached_property
+    def _log_dets(self) -> np.ndarray:
+        """What the flow's log_prob has besides that of the latents, [n]."""
+        normal = -0.5 * np.sum(self._latents**2 + np.log(2 * np.pi), axis=1)
+        return self._log_probs - normal
