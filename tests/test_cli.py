@@ -24,7 +24,7 @@ from tfp_realnvp.training.run_folder import RunFolder
 TOP = Path(__file__).parent.parent
 
 
-COMMANDS = ["train", "sample", "score", "transfer", "morph", "export", "demo"]
+COMMANDS = ["train", "sample", "score", "transfer", "morph", "export", "tune", "demo"]
 
 
 @pytest.mark.parametrize("command", COMMANDS)
