@@ -24,7 +24,7 @@ from tfp_realnvp.training.run_folder import RunFolder
 TOP = Path(__file__).parent.parent
 
 
-COMMANDS = ["train", "sample", "score", "transfer", "morph", "export", "demo"]
+COMMANDS = ["train", "sample", "score", "transfer", "morph", "export", "tune", "demo"]
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -269,6 +269,29 @@ def test_resume_takes_no_other_options(call, run_dir, tmp_path):
     assert status == 2 and f"was started with --couplings {couplings}, not 64" in errors
 
 
+def test_train_takes_a_file_of_options(call, monkeypatch, tmp_path):
+    """What is said on the command line wins."""
+    found = []
+
+    def train(config, folder, **options):
+        found.append(config)
+        raise ValueError("enough")
+
+    monkeypatch.setattr(training, "train", train)
+    file = tmp_path / "best.json"
+    file.write_text(json.dumps({"flow": "realnvp", "width": 64, "hold_out": [9], "time_limit": 5}))
+    arguments = ("train", "--config", file, "--width", 32, "--run-dir", tmp_path / "run")
+    assert "enough" in call(*arguments)[2]
+    expected = TrainingConfig(flow="realnvp", width=32, hold_out=(9,), time_limit=5)
+    assert found == [expected]
+    assert "enough" in call(*arguments, "--time-limit", "none", "--hold-out", 8)[2]
+    assert found[1] == dataclasses.replace(expected, time_limit=None, hold_out=(8,))
+    status, _, errors = call(*arguments, "--resume")
+    assert status == 2 and "--config is for a new run: leave it out with --resume" in errors
+    status, _, errors = call(*arguments, "--flow", "multiscale")
+    assert status == 2 and "--width is no option of the flow multiscale" in errors
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
@@ -285,6 +308,7 @@ def test_resume_takes_no_other_options(call, run_dir, tmp_path):
         (["train", "--hold-out", "11"], "label 11 is not there; the labels are 0-9"),
         (["train", "--activation", "soft"], "soft"),
         (["train", "--resume"], "not a run folder"),
+        (["train", "--config", "nowhere.json"], "there is no file nowhere.json"),
         (["train", "--resume", "--run-dir", "RUN"], "is finished: choose another --run-dir"),
         (["train", "--run-dir", "RUN"], "choose another --run-dir, go on with that run by --resume, or "),
         (["train", "--batch-size", "5000"], "--batch-size must be at most the number of training images, 1294"),

@@ -13,7 +13,7 @@ from tfp_realnvp.flows import BY_NAME
 from tfp_realnvp.flows.checked_fields import option
 from tfp_realnvp.flows.options import OPTIONS, RealNVPOptions
 from tfp_realnvp.hardware import default_precision
-from tfp_realnvp.training.config import TrainingConfig
+from tfp_realnvp.training.config import FORMAT, TrainingConfig
 
 
 def test_through_json_and_back():
@@ -123,7 +123,7 @@ def test_options_of_another_flow(field):
     [
         ({}, "`training` must be an object, received None"),
         ({"training": 3}, "`training` must be an object, received 3"),
-        ({"training": {"colour": 1}}, "an unknown option 'colour'"),
+        ({"training": {"colour": 1}}, "unknown option 'colour'"),
         ({"training": {"epochs": 0}}, "`epochs` must be at least 1"),
         ({"training": {"epochs": []}}, "`epochs` must be"),
     ],
@@ -131,6 +131,53 @@ def test_options_of_another_flow(field):
 def test_damaged_json(content, words):
     with pytest.raises(ValueError, match=words):
         TrainingConfig.from_json(content)
+
+
+def test_file_of_options_and_config_of_a_run(tmp_path):
+    file = tmp_path / "best.json"
+    config = TrainingConfig(flow="realnvp", width=7, hold_out=(9,), time_limit=None)
+    fields = dataclasses.asdict(config)
+    for content in (fields, {"format": FORMAT, "training": fields}):
+        file.write_text(json.dumps(content))
+        assert TrainingConfig.from_file(file) == config
+    file.write_text('{"channels": 8}')
+    assert TrainingConfig.from_file(file) == TrainingConfig(channels=8)
+    file.write_text(json.dumps({"format": FORMAT, "training": {"flow": "multiscale"}}))  # 0.4
+    assert TrainingConfig.from_file(file).transform == "affine"
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ("", "is no configuration \\(Expecting value"),
+        ("[" * 100_000, "is no configuration"),
+        ("\xff\xfe\x00", "is no configuration"),
+        ("[1]", "expected an object, received list"),
+        ('{"colour": 1}', "unknown option 'colour'"),
+        ('{"epochs": "many"}', "`epochs` must be an integer, received 'many'"),
+        ('{"epochs": 1e400}', "`epochs` must be an integer, received inf"),
+        ('{"learning_rate": NaN}', "`learning_rate` must be above 0, received nan"),
+        (f'{{"learning_rate": 1{"0" * 400}}}', "too large"),
+        ('{"flow": ["realnvp"]}', "`flow` must be one of"),
+        ('{"width": 3}', "`width` is no option of the flow multiscale"),
+        ('{"training": 3, "format": 4}', "`training` must be an object, received 3"),
+        ('{"training": {"flow": []}, "format": 4}', "`flow` must be one of"),
+        ('{"training": {}, "format": 99}', "expected format 4, received 99"),
+        (" " * 2**21, "more than 1,048,576 bytes"),
+    ],
+    ids=lambda value: value[:30],
+)
+def test_file_that_is_no_configuration(tmp_path, content, words):
+    (tmp_path / "file").write_bytes(content.encode("latin1"))
+    with pytest.raises(ValueError, match=words) as caught:
+        TrainingConfig.from_file(tmp_path / "file")
+    assert str(tmp_path / "file") in str(caught.value) and len(str(caught.value)) < 1000
+
+
+def test_file_that_is_not_there(tmp_path):
+    for path in (tmp_path / "missing", tmp_path, Path("/dev/zero")):
+        with pytest.raises(FileNotFoundError, match="there is no file"):
+            TrainingConfig.from_file(path)
 
 
 def test_help_has_every_field():

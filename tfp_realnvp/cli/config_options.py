@@ -13,7 +13,7 @@ from tfp_realnvp.cli.options import duration, integers, seconds
 from tfp_realnvp.flows.checked_fields import types_of
 from tfp_realnvp.training.config import FLOW_OPTIONS, TrainingConfig
 
-__all__ = ["config_options", "make_config"]
+__all__ = ["config_options", "is_given", "make_config", "with_file"]
 
 # Where the command line takes something else than `TrainingConfig`: (type, help).
 OTHERS: dict[str, tuple[Any, str | None]] = {
@@ -47,14 +47,32 @@ def make_config(options: dict[str, Any]) -> TrainingConfig:
       TypeError, ValueError: as `TrainingConfig`; a time limit that is no duration, labels that are no
         integers.
     """
+    return TrainingConfig(**_values(options))
+
+
+def with_file(path: Path, options: dict[str, Any], context: typer.Context) -> TrainingConfig:
+    """The configuration in a file, but for the options that were given.
+
+    Raises:
+      FileNotFoundError, TypeError, ValueError: as `TrainingConfig.from_file` and `make_config`.
+    """
+    given = {name: value for name, value in _values(options).items() if is_given(context, name)}
+    return dataclasses.replace(TrainingConfig.from_file(path), **given)
+
+
+def is_given(context: typer.Context, name: str) -> bool:
+    """Whether the user gave an option."""
+    source = context.get_parameter_source(name)
+    return source is not None and source.name != "DEFAULT"
+
+
+def _values(options: dict[str, Any]) -> dict[str, Any]:
+    """Those of the command line as `TrainingConfig` takes them."""
     labels = [label for text in options["hold_out"] for label in integers(text)]
-    return TrainingConfig(
-        **options
-        | {
-            "hold_out": tuple(dict.fromkeys(labels)),
-            "time_limit": seconds(options["time_limit"]),
-        }
-    )
+    return options | {
+        "hold_out": tuple(dict.fromkeys(labels)),
+        "time_limit": seconds(options["time_limit"]),
+    }
 
 
 def _parameter(field: dataclasses.Field, kind: Any) -> inspect.Parameter:

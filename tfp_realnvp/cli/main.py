@@ -23,6 +23,7 @@ from tfp_realnvp.cli.sample import sample
 from tfp_realnvp.cli.score import score
 from tfp_realnvp.cli.train import train
 from tfp_realnvp.cli.transfer import transfer
+from tfp_realnvp.cli.tune import tune
 
 __all__ = ["main"]
 
@@ -36,7 +37,7 @@ app = typer.Typer(
     help="Learn the distribution of a set of images; draw from it, score with it, export it.",
     epilog="With --debug, any command shows where an error comes from.",
 )
-for command in (train, sample, score, transfer, morph, export, demo):
+for command in (train, sample, score, transfer, morph, export, tune, demo):
     app.command()(command)
 app.add_typer(experiment)
 

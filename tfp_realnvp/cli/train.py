@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from tfp_realnvp import hardware
-from tfp_realnvp.cli.config_options import config_options, make_config
+from tfp_realnvp.cli.config_options import config_options, is_given, make_config, with_file
 from tfp_realnvp.cli.options import Json
 from tfp_realnvp.cli.output import quiet_start, show, summary
 from tfp_realnvp.hardware import Device
@@ -26,6 +26,13 @@ def train(
     device: Annotated[
         Device, typer.Option(help="auto: a GPU if there is one, else the CPU.")
     ] = "auto",
+    config_file: Annotated[
+        Path | None,
+        typer.Option(
+            "--config",
+            help="JSON with options, as `tune` writes it, or a run's config.json; those given here win.",
+        ),
+    ] = None,
     run_dir: Annotated[
         Path | None, typer.Option(help="Where everything is written; default: runs/DATASET.")
     ] = None,
@@ -49,7 +56,14 @@ def train(
 
     Example: tfp-realnvp train --dataset mnist --hold-out 9 --run-dir runs/mnist
     """
-    config = make_config(options)
+    if config_file is not None and resume:
+        raise ValueError(
+            "`config_file` is for a new run: leave it out with `resume`, which goes on with what the run was "
+            "started with."
+        )
+    config = (
+        make_config(options) if config_file is None else with_file(config_file, options, context)
+    )
     run_dir = run_dir or Path("runs") / re.sub(r"[^\w.-]+", "_", config.dataset)
     started = context.obj
     with quiet_start():
@@ -66,7 +80,7 @@ def train(
     try:
         with EndAtSignal() as end:
             if resume:
-                limit = config.time_limit or math.inf if _is_given(context, "time_limit") else None
+                limit = config.time_limit or math.inf if is_given(context, "time_limit") else None
                 metrics = training.resume(
                     run_dir,
                     time_limit=limit,
@@ -104,7 +118,7 @@ def _check_resume(context: typer.Context, config: TrainingConfig, run_dir: Path)
     kept = TrainingConfig.from_json(RunFolder(run_dir).read_config()).with_absolute_paths()
     config = config.with_absolute_paths()
     for name in vars(config):
-        if name == "time_limit" or not _is_given(context, name):
+        if name == "time_limit" or not is_given(context, name):
             continue
         now, then = getattr(config, name), getattr(kept, name)
         if now != then and (name, now) != ("precision", "auto"):
@@ -112,8 +126,3 @@ def _check_resume(context: typer.Context, config: TrainingConfig, run_dir: Path)
                 f"the run in {run_dir} was started with `{name}` {then}, not {now}: leave `{name}` out, "
                 "or start a new run."
             )
-
-
-def _is_given(context: typer.Context, name: str) -> bool:
-    source = context.get_parameter_source(name)
-    return source is not None and source.name != "DEFAULT"

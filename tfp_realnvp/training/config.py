@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import os
 from pathlib import Path
 from typing import Any, Literal
 
 from tfp_realnvp import hardware
+from tfp_realnvp.errors import one_line
 from tfp_realnvp.flows.checked_fields import describe, normalize, option
 from tfp_realnvp.flows.options import OPTIONS, FlowName, FlowOptions
 
-__all__ = ["FLOW_OPTIONS", "TrainingConfig"]
+__all__ = ["FLOW_OPTIONS", "FORMAT", "TrainingConfig"]
+
+FORMAT = 4  # of config.json and of what the model holds; runs of other formats are refused
+LARGEST_FILE = 2**20  # bytes; a configuration has a thousand or two
 
 
 def _defaults(name: str) -> str:
@@ -178,14 +183,60 @@ class TrainingConfig(_AnyFlowOptions):
         training = content.get("training")
         if not isinstance(training, dict):
             raise ValueError(f"`training` must be an object, received {training!r}")
-        known = [field.name for field in dataclasses.fields(cls)]
-        if unknown := sorted(training.keys() - known):
-            raise ValueError(f"`training` has an unknown option {unknown[0]!r}")
+        flow = training.get("flow")
+        former = OPTIONS[flow].former if isinstance(flow, str) and flow in OPTIONS else {}
+        return cls._from_fields({**former, **training})
+
+    @classmethod
+    def from_file(cls, path: str | Path) -> TrainingConfig:
+        """The configuration in a JSON file: an object with fields of this class, or a run's config.json.
+
+        Args:
+          path: of the file. Fields that are not there have their defaults.
+
+        Raises:
+          FileNotFoundError: there is no such file.
+          ValueError: it is not JSON, or holds something else.
+
+        Example:
+          `TrainingConfig.from_file("best.json")` for the best options that `tune` found.
+        """
+        path = Path(path)
+        if not path.is_file():
+            raise FileNotFoundError(
+                f"there is no file {path}: expected JSON with options of `train`, or a run's config.json."
+            )
         try:
-            former = OPTIONS[training["flow"]].former if training.get("flow") in OPTIONS else {}
-            return cls(**{**former, **training})
+            with path.open("rb") as stream:
+                text = stream.read(LARGEST_FILE + 1)
+            if len(text) > LARGEST_FILE:
+                raise ValueError(f"it has more than {LARGEST_FILE:,} bytes")
+            content = json.loads(text)
+            if not isinstance(content, dict):
+                raise ValueError(f"expected an object, received {type(content).__name__}")
+            if "training" not in content:
+                return cls._from_fields(content)
+            if content.get("format") != FORMAT:
+                raise ValueError(f"expected format {FORMAT}, received {content.get('format')!r}")
+            return cls.from_json(content)
+        except (ValueError, RecursionError) as error:
+            raise ValueError(
+                f"{path} is no configuration ({one_line(error)}): expected JSON with options of `train`, or "
+                "a run's config.json."
+            ) from error
+
+    @classmethod
+    def _from_fields(cls, values: dict[str, Any]) -> TrainingConfig:
+        """Errors in the values are ValueErrors."""
+        known = [field.name for field in dataclasses.fields(cls)]
+        if unknown := sorted(values.keys() - known):
+            raise ValueError(f"unknown option {unknown[0]!r}")
+        try:
+            return cls(**values)
         except TypeError as error:
             raise ValueError(str(error)) from error
+        except OverflowError as error:  # an integer that no float can hold
+            raise ValueError(f"a number is too large: {error}") from error
 
 
 TrainingConfig.__doc__ = f"{TrainingConfig.__doc__}\n{describe(TrainingConfig)}\n    "

@@ -53,6 +53,7 @@ class TrainingLoop:
       started: `time.monotonic()` when the time limit began to run.
       score_test: whether the images of the test split are scored.
       say: called with messages for the user.
+      show_epochs: whether each epoch has its line.
     """
 
     def __init__(
@@ -65,7 +66,9 @@ class TrainingLoop:
         started: float,
         score_test: bool,
         say: Callable[[str], None],
+        show_epochs: bool = True,
     ):
+        self.show_epochs = show_epochs
         self.config, self.run, self.images, self.flow, self.say = config, run, images, flow, say
         if config.batch_size is None or config.learning_rate is None:
             raise ValueError("`config` must be resolved, see `TrainingConfig.resolved`.")
@@ -210,7 +213,10 @@ class TrainingLoop:
     def _fit(self, callbacks: Sequence[keras.callbacks.Callback]):
         config, images = self.config, self.images
         progress = ShowProgress(
-            epochs=config.epochs, budget=self.budget, batch_size=self.batch_size
+            epochs=config.epochs,
+            budget=self.budget,
+            batch_size=self.batch_size,
+            lines=self.show_epochs,
         )
         columns = {"images": images.train.images, "labels": images.train.labels}
         batches = training_batches(

@@ -50,20 +50,24 @@ class MeasureSpeed(keras.callbacks.Callback):
 
 
 class ShowProgress(keras.callbacks.Callback):
-    """A bar on a terminal; elsewhere a line an epoch.
+    """A bar on a terminal, and a line an epoch.
 
     Args:
       epochs: of the whole run.
       budget: of the run.
       batch_size: images in a step.
+      lines: whether each epoch has its line.
       stream: where to write, standard error by default.
     """
 
-    def __init__(self, *, epochs: int, budget: Budget, batch_size: int, stream=None):
+    def __init__(
+        self, *, epochs: int, budget: Budget, batch_size: int, lines: bool = True, stream=None
+    ):
         super().__init__()
         self.epochs = epochs
         self.budget = budget
         self.batch_size = batch_size
+        self.lines = lines
         console = Console(file=stream or sys.stderr, highlight=False)
         self.bar = Progress(
             TextColumn("epoch {task.fields[epoch]}/{task.fields[epochs]}"),
@@ -108,6 +112,8 @@ class ShowProgress(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch, logs=None):
         """Print the epoch's line."""
+        if not self.lines:
+            return
         self.bar.console.print(
             f"epoch {epoch + 1}/{self.epochs}: loss {logs['loss']:.4f}, bits per dimension "
             f"{logs['bits_per_dim']:.4f}, validation {logs['val_bits_per_dim']:.4f}, "

@@ -14,13 +14,12 @@ import keras
 from tfp_realnvp.errors import one_line
 from tfp_realnvp.files import check_output, exclusive, replacing, write_json
 from tfp_realnvp.flows import ImageFlow
-from tfp_realnvp.training.config import TrainingConfig
+from tfp_realnvp.training.config import FORMAT, TrainingConfig
 from tfp_realnvp.training.state import StateFolder
 
 __all__ = ["SCORED", "RunFolder"]
 
 SCORED = ("train", "validation", "test", "held_out")  # in metrics.json
-FORMAT = 4  # of config.json and of what the model holds; runs of other formats are refused
 
 
 class RunFolder:

@@ -48,6 +48,7 @@ def train(
     on_epoch: OnEpoch = _no_report,
     started: float | None = None,
     say: Callable[[str], None] = _say,
+    show_epochs: bool = True,
 ) -> dict:
     """Train a flow and write its run folder.
 
@@ -63,6 +64,7 @@ def train(
       on_epoch: called after each epoch with its row of history.csv; if it returns True, the run ends there.
       started: `time.monotonic()` when the time limit began to run; now by default.
       say: called with messages for the user.
+      show_epochs: print a line for each epoch; on a terminal there is a bar, too.
 
     Returns:
       The content of metrics.json. `ended_by` is "the last epoch", "early stopping", "the time limit",
@@ -91,7 +93,14 @@ def train(
         config = config.resolved(len(images.train))
         flow = build_flow(config, images)
         loop = TrainingLoop(
-            config, run, images, flow, started=started, score_test=score_test, say=say
+            config,
+            run,
+            images,
+            flow,
+            started=started,
+            score_test=score_test,
+            say=say,
+            show_epochs=show_epochs,
         )
         run.clear()
         run.write_config(

@@ -1,19 +1,22 @@
-"""Pictures from arrays: grids of images, learning curves, morphs."""
+"""Pictures from arrays: grids of images, learning curves, morphs, searches."""
 
 from tfp_realnvp.views.curves import learning_curve, learning_curves
 from tfp_realnvp.views.grids import COLUMNS, check_count, comparison, grid, scale_for, to_256_levels
 from tfp_realnvp.views.morphs import morph_strip, write_gif
 from tfp_realnvp.views.pictures import write_png
+from tfp_realnvp.views.searches import importances, search_history
 
 __all__ = [
     "COLUMNS",
     "check_count",
     "comparison",
     "grid",
+    "importances",
     "learning_curve",
     "learning_curves",
     "morph_strip",
     "scale_for",
+    "search_history",
     "to_256_levels",
     "write_gif",
     "write_png",
