@@ -173,14 +173,14 @@ def test_points_at_which_trials_compare():
         def should_prune(self):
             return True
 
-    judge = search.Judge(Trial(), TrainingConfig(epochs=40, time_limit=100))
-    assert not judge.on_epoch({"epoch": 1, "seconds": 1, "val_bits_per_dim": 3.0})
+    early_end = search.EarlyEnd(Trial(), TrainingConfig(epochs=40, time_limit=100))
+    assert not early_end.on_epoch({"epoch": 1, "seconds": 1, "val_bits_per_dim": 3.0})
     assert not reported
-    assert judge.on_epoch({"epoch": 2, "seconds": 11, "val_bits_per_dim": 2.5})
-    assert judge.on_epoch({"epoch": 8, "seconds": 12, "val_bits_per_dim": 2.0})
+    assert early_end.on_epoch({"epoch": 2, "seconds": 11, "val_bits_per_dim": 2.5})
+    assert early_end.on_epoch({"epoch": 8, "seconds": 12, "val_bits_per_dim": 2.0})
     assert reported == [(1, 2.5), (2, 2.5), (3, 2.0), (4, 2.0)]
-    assert not judge.on_epoch({"epoch": 9, "seconds": 101, "val_bits_per_dim": 1.0})
-    assert reported[-1] == (20, 1.0) and not judge.pruned  # it is over anyway
+    assert not early_end.on_epoch({"epoch": 9, "seconds": 101, "val_bits_per_dim": 1.0})
+    assert reported[-1] == (20, 1.0) and not early_end.pruned  # it is over anyway
 
 
 def test_time_is_kept(fake_train, tmp_path, monkeypatch):

@@ -187,7 +187,7 @@ class Search:
     def _run(self, trial: optuna.Trial, values: dict[str, Any], limit: float | None) -> None:
         """Train with these values, and record how it ended."""
         config = dataclasses.replace(self.config, **values, time_limit=limit)
-        judge = Judge(trial, config)
+        early_end = EarlyEnd(trial, config)
         state, score, how = TrialState.FAIL, None, "failed"
         try:
             metrics = training.train(
@@ -195,13 +195,13 @@ class Search:
                 self.study.run_dir(trial.number),
                 score_test=False,
                 callbacks=self.callbacks,
-                on_epoch=judge.on_epoch,
+                on_epoch=early_end.on_epoch,
                 say=lambda message: None,
                 show_epochs=False,
             )
             for name in RECORDED:
                 trial.set_user_attr(name, metrics[name])
-            if judge.pruned:
+            if early_end.pruned:
                 state, how = TrialState.PRUNED, "ended early"
             else:
                 state, score = TrialState.COMPLETE, metrics["validation"]["bits_per_dim"]
@@ -234,7 +234,7 @@ class Search:
         self.say(f"trial {trial.number}: {how}; {so_far}; {options}")
 
 
-class Judge:
+class EarlyEnd:
     """Reports the epochs of a trial to the study, which may end it.
 
     Epochs do not compare: a large flow does fewer of them in the same time. The share of its steps or of its
