@@ -48,6 +48,15 @@ def test_rank_is_what_the_shots_allow(shots, dimensions, rank):
     assert diagonal.for_shots(shots, dimensions) == diagonal
 
 
+def test_only_routes_through_latents_are_adapted():
+    routes = fewshot.routes_to_compare(fewshot.ADAPTED, shots=10, dimensions=784)
+    assert {name: route.adapted for name, route in routes.items()} == {
+        name: name.startswith("latent") for name in NAMES
+    }
+    title = "a Gaussian on latents after adaptation, low rank (9), temperature 0.85"
+    assert routes["latent_chosen"].title == title
+
+
 def test_bad_routes():
     with pytest.raises(ValueError, match="`space` must be one of latents, pixels, received 'sky'"):
         fewshot.Route(space="sky")

@@ -1,3 +1,4 @@
+import html.parser
 import json
 import re
 
@@ -19,6 +20,22 @@ def test_models_are_configurations():
     assert next(iter(experiments.MODELS)) == "original" and len(experiments.MODELS) == 4
     for name in experiments.MODELS:
         assert FewShotConfig(hold_out=3).model(name).hold_out == (3,)
+
+
+class Tags(html.parser.HTMLParser):
+    """Checks that what is opened is closed, in order."""
+
+    def __init__(self):
+        super().__init__()
+        self.open, self.seen = [], set()
+
+    def handle_starttag(self, tag, attributes):
+        self.seen.add(tag)
+        if tag not in ("img", "meta"):
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
 
 
 def rows_of(folder):
@@ -84,6 +101,9 @@ def test_report_needs_nothing_else(done):
     text = (folder / "report.html").read_text()
     assert not re.search('(src|href)="(?!data:)', text) and "<script" not in text
     assert "@import" not in text and "url(" not in text
+    tags = Tags()
+    tags.feed(text)
+    assert tags.open == [] and tags.seen.issuperset({"h1", "h2", "figure", "table", "dl"})
     assert text.count("data:image/png;base64,") == 2 + len(MODELS) + len(ROUTE_NAMES)
     for name in (*MODELS, *ROUTE_NAMES):
         assert name in text
@@ -123,8 +143,10 @@ def test_interrupted_experiment_goes_on(done, tmp_path, small_models, monkeypatc
 
     with monkeypatch.context() as patch:
         patch.setattr(stages.ExperimentFolder, "add_score", add_once)
+        said = []
         with pytest.raises(KeyboardInterrupt):
-            few_shot(SMALL, tmp_path / "new", say=print)
+            few_shot(SMALL, tmp_path / "new", say=said.append)
+    assert said[-1].startswith("Interrupted; what was done is in")
     assert len(rows_of(tmp_path / "new")) == 1
     again = few_shot(SMALL, tmp_path / "new", say=print)
     for name in ("shots", "affine_maps", "pixels_low_rank", "latent_low_rank"):
@@ -143,8 +165,15 @@ def test_run_in_place_of_the_models(done, tmp_path, capsys):
     assert ended.value.code == 0
     result = json.loads(capsys.readouterr().out)
     assert list(result["models"]) == ["small"] == [result["chosen"]]
-    with pytest.raises(ValueError, match="must have label 3 held out, it has \\[9\\]"):
-        few_shot(FewShotConfig(hold_out=3), tmp_path / "two", run_dir=folder / "models" / "small")
+    one = folder / "models" / "small"
+    with pytest.raises(ValueError, match=r"must have label 3 held out, it has \[9\]"):
+        few_shot(FewShotConfig(hold_out=3), tmp_path / "two", run_dir=one)
+    other = tmp_path / "other.npz"
+    images = np.zeros((200, 4, 4, 1), np.uint8)
+    np.savez(other, images=images, labels=np.arange(200) % 10)
+    with pytest.raises(ValueError, match=r"must be of images of \(4, 4, 1\) and 256 grey levels"):
+        few_shot(FewShotConfig(dataset=f"npz:{other}", shots=3), tmp_path / "two", run_dir=one)
+    assert not (tmp_path / "two").exists()
 
 
 @pytest.mark.slow

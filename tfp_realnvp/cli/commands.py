@@ -106,7 +106,6 @@ def transfer(
     label: int,
     shots: int,
     shots_dir: Path | None,
-    adapt: bool,
     num: int,
     dataset: str | None,
     manual_dir: str | None,
@@ -117,11 +116,11 @@ def transfer(
 ) -> Result:
     """Draw more of something from a few images of it; compare the routes to it in pictures and numbers.
 
-    The shots are images of a label, whose other images are scored, or the PNG files of a folder. With
-    `adapt`, the routes go through a copy of the flow that is first trained on from the shots. With
-    `export_to`, the chosen route becomes the next version of a SavedModel there.
+    The shots are images of a label, whose other images are scored, or the PNG files of a folder. If the route
+    is `adapted`, all go through a copy of the flow that is first trained on from the shots. With `export_to`,
+    the chosen route becomes the next version of a SavedModel there.
     """
-    if adapt:
+    if route.adapted:
         hardware.use()
     run = RunFolder(run_dir)
     run.read_config()
@@ -142,11 +141,11 @@ def transfer(
         examples = datasets.read_png_folder(shots_dir, flow.image_shape, levels=flow.levels)
         what = f"the {len(examples)} shots"
     fewshot.check_shots(examples)
-    if adapt:
+    if route.adapted:
         flow = _adapted(flow, examples, seed)
     with _without_compiling():
         comparison = fewshot.compare(flow, examples, route, unseen=unseen, seed=seed)
-    metrics = {"adapted": adapt, **comparison.metrics()}
+    metrics = {"adapted": route.adapted, **comparison.metrics()}
     if unseen is not None:
         metrics["label"] = label
     _draw(comparison, folder, what, num=num, seed=seed)
@@ -315,7 +314,6 @@ def demo(run_dir: Path, *, overwrite: bool) -> Result:
         label=9,
         shots=10,
         shots_dir=None,
-        adapt=False,
         num=40,
         dataset=None,
         manual_dir=None,

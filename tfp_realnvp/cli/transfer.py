@@ -79,6 +79,7 @@ def transfer(
         intrinsic_dimension=intrinsic_dimension,
         temperature=temperature,
         variance_floor=variance_floor,
+        adapted=adapt,
     )
     result = load_commands().transfer(
         run,
@@ -86,7 +87,6 @@ def transfer(
         label=label,
         shots=shots,
         shots_dir=shots_dir,
-        adapt=adapt,
         num=num,
         dataset=dataset,
         manual_dir=None if manual_dir is None else str(manual_dir),

@@ -65,53 +65,60 @@ def few_shot(
       `few_shot(FewShotConfig(dataset="mnist"), "experiments/nines")`
     """
     place = ExperimentFolder(folder)
+    run = None if run_dir is None else RunFolder(Path(run_dir).resolve())
     with place.locked(), many_models():
         data = datasets.load(config.dataset, manual_dir=config.manual_dir)
-        _check(config, data)
-        place.begin(
-            {**dataclasses.asdict(config), "run_dir": None if run_dir is None else str(run_dir)}
-        )
-        started = time.monotonic()
-        models = _models(config, place, run_dir, say)
-        chosen = min(models, key=lambda name: models[name]["validation"]["bits_per_dim"])
-        run = RunFolder(models[chosen]["folder"])
-        flow = run.load_model()
-        _draw_models(models, place, config)
-        _draw_morph(flow, data, place, config)
-        rows = _score(config, place, flow, data, say)
-        result = {
-            "config": dataclasses.asdict(config),
-            "command": _command(config, run_dir),
-            "device": hardware.name(),
-            "versions": {name: metadata.version(name) for name in PACKAGES},
-            "models": models,
-            "chosen": chosen,
-            "pictures": _pictures(config, data),
-            "routes": _summary(rows),
-            "seconds": round(time.monotonic() - started, 1),
-        }
-        place.write_results(result)
-        write_report(result, place)
-        return result
+        _check(config, data, run)
+        told = {**dataclasses.asdict(config), "run_dir": None if run is None else str(run.path)}
+        place.begin(told)
+        try:
+            return _stages(config, place, data, run, say)
+        except KeyboardInterrupt:
+            say(f"Interrupted; what was done is in {place.path}. The same command goes on.")
+            raise
 
 
-def _command(config: FewShotConfig, run_dir) -> str:
+def _stages(config, place: ExperimentFolder, data, run, say) -> dict[str, Any]:
+    started = time.monotonic()
+    models = _models(config, place, say) if run is None else {run.path.name: _metrics(run)}
+    chosen = min(models, key=lambda name: models[name]["validation"]["bits_per_dim"])
+    flow = RunFolder(models[chosen]["folder"]).load_model()
+    _draw_models(models, place, config)
+    _draw_morph(flow, data, place, config)
+    rows = _score(config, place, flow, data, say)
+    result = {
+        "config": dataclasses.asdict(config),
+        "command": _command(config, run),
+        "device": hardware.name(),
+        "versions": {name: metadata.version(name) for name in PACKAGES},
+        "models": models,
+        "chosen": chosen,
+        "pictures": _pictures(config, data),
+        "routes": _summary(rows),
+        "seconds": round(time.monotonic() - started, 1),
+    }
+    place.write_results(result)
+    write_report(result, place)
+    return result
+
+
+def _command(config: FewShotConfig, run: RunFolder | None) -> str:
     """The command that does the same; no folders of this machine are in it."""
     options = {
         "dataset": config.dataset,
         "hold-out": config.hold_out,
-        "run": None if run_dir is None else Path(run_dir).name,
+        "run": None if run is None else run.path.name,
         "shots": config.shots,
         "draws": config.draws,
         "pictures": config.pictures,
-        "time-limit": f"{config.time_limit:.0f}s" if run_dir is None else None,
+        "time-limit": f"{config.time_limit:.0f}s" if run is None else None,
         "seed": config.seed,
     }
     given = (f" --{name} {value}" for name, value in options.items() if value is not None)
     return "tfp-realnvp experiment few-shot" + "".join(given)
 
 
-def _check(config: FewShotConfig, data: datasets.ImageSet) -> None:
+def _check(config: FewShotConfig, data: datasets.ImageSet, run: RunFolder | None) -> None:
     known = sorted(set(data.train.labels.tolist()))
     if config.hold_out not in known:
         raise ValueError(
@@ -123,19 +130,29 @@ def _check(config: FewShotConfig, data: datasets.ImageSet) -> None:
             f"`shots` must leave at least 6 of the {count} training images of label {config.hold_out}, "
             f"received {config.shots}."
         )
+    if run is not None:
+        _check_run(config, data, run)
 
 
-def _models(config, place: ExperimentFolder, run_dir, say) -> dict[str, dict[str, Any]]:
+def _check_run(config: FewShotConfig, data: datasets.ImageSet, run: RunFolder) -> None:
+    held_out = run.read_config()["training"]["hold_out"]
+    if config.hold_out not in held_out:
+        raise ValueError(
+            f"the run in {run.path} must have label {config.hold_out} held out, it has {held_out}."
+        )
+    _metrics(run)
+    flow = run.load_model()
+    if flow.labels:
+        raise ValueError(f"the run in {run.path} must be of a flow without labels.")
+    if (flow.image_shape, flow.levels) != (data.image_shape, data.levels):
+        raise ValueError(
+            f"the run in {run.path} must be of images of {data.image_shape} and {data.levels} grey levels, as "
+            f"{config.dataset} has, received {flow.image_shape} and {flow.levels}."
+        )
+
+
+def _models(config, place: ExperimentFolder, say) -> dict[str, dict[str, Any]]:
     """The metrics of each model by its name; what is not trained yet is trained."""
-    if run_dir is not None:
-        run = RunFolder(run_dir)
-        content = run.read_config()
-        held_out = content["training"]["hold_out"]
-        if config.hold_out not in held_out:
-            raise ValueError(
-                f"the run in {run_dir} must have label {config.hold_out} held out, it has {held_out}."
-            )
-        return {run.path.name: _metrics(run)}
     models = {}
     for name in MODELS:
         run = RunFolder(place.models / name)

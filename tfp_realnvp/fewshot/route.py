@@ -55,7 +55,7 @@ class Route:
       variance_floor: smallest variance of a direction, above 0. None means `LATENT_VARIANCE_FLOOR` for
         latents, and the variance of the dequantization noise for pixels.
       adapted: whether the latents are those of a copy of the flow that was first trained on from the shots,
-        see `adaptation.adapt`.
+        see `adaptation.adapt`. Whoever follows such a route gives this copy as the flow.
 
     Example:
       >>> Route(intrinsic_dimension=9, temperature=0.7).title
@@ -151,8 +151,8 @@ def routes_to_compare(chosen: Route, shots: int, dimensions: int) -> dict[str, R
       dimensions: numbers in an image.
 
     Returns:
-      Routes by their names in metrics.json. `variance_floor` is that of the chosen route for latents, and
-      the default for pixels.
+      Routes by their names in metrics.json. `variance_floor` and `adapted` are those of the chosen route for
+      latents, and the defaults for pixels.
 
     Example:
       >>> list(routes_to_compare(FOR_PICTURES, shots=10, dimensions=784))
@@ -165,9 +165,12 @@ def routes_to_compare(chosen: Route, shots: int, dimensions: int) -> dict[str, R
         "pixels": ("pixels", None),
     }
     return {
-        f"{prefix}_{name}": dataclasses.replace(kind, space=space, variance_floor=floor).for_shots(
-            shots, dimensions
-        )
+        f"{prefix}_{name}": dataclasses.replace(
+            kind,
+            space=space,
+            variance_floor=floor,
+            adapted=chosen.adapted and space == "latents",
+        ).for_shots(shots, dimensions)
         for prefix, (space, floor) in spaces.items()
         for name, kind in kinds.items()
     }
