@@ -77,6 +77,7 @@ def test_every_score_is_that_of_its_own_route(flow, comparison):
         assert comparison.bits_per_dim[name] == pytest.approx(expected, rel=1e-4), name
 
 
+@pytest.mark.slow
 def test_learned_noise_counts_on_latents_alone(small):
     flow = small(dequantization="variational")
     flow.adapt(random_images(1000, flow.image_shape))

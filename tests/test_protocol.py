@@ -38,6 +38,7 @@ def test_controls_are_drawn_from_what_they_say(flow):
     assert all(one.bits_per_dim is None and one.variance_floor is None for one in drawn.values())
 
 
+@pytest.mark.slow
 def test_bits_are_those_of_the_route_with_the_chosen_floor(flow):
     """Computed here through the flow's bijector, and there from the flow's scores and the latents."""
     drawn = list(
@@ -79,6 +80,7 @@ def test_adapted_route_is_that_of_the_adapted_flow(flow, monkeypatch):
     assert drawn.bits_per_dim == Unseen(adapted, UNSEEN).bits_per_dim(SHOTS, fair, seed=2)
 
 
+@pytest.mark.slow
 def test_the_same_seed_draws_the_same(flow):
     skip = WITHOUT_ADAPTATION | {"real"}
     first, same, other = (

@@ -104,6 +104,7 @@ def test_what_is_given_is_not_searched():
         space_of(config, 1000)
 
 
+@pytest.mark.slow
 def test_search(fake_train, tmp_path):
     """The first trial has the defaults; the best is that of the validation images; the search goes on."""
     said = []
@@ -183,6 +184,7 @@ def test_points_at_which_trials_compare():
     assert reported[-1] == (20, 1.0) and not early_end.pruned  # it is over anyway
 
 
+@pytest.mark.slow
 def test_time_is_kept(fake_train, tmp_path, monkeypatch):
     """Each trial has its whole time, but the first, from which the start of the program is taken."""
     now = [1000.0]
