@@ -8,6 +8,7 @@ from conftest import TINY
 
 from tfp_realnvp import experiments, training
 from tfp_realnvp.cli import main
+from tfp_realnvp.evaluation import judge
 from tfp_realnvp.experiments import FewShotConfig, config, few_shot, stages
 from tfp_realnvp.fewshot.route import CONTROLS, ROUTES
 
@@ -48,6 +49,10 @@ def small_models():
         patch.setattr(config, "MODELS", MODELS)
         patch.setattr(stages, "MODELS", MODELS)
         patch.setattr(stages, "OTHERS", 20)
+        # a classifier for each route takes most of the time; tests/test_evaluation.py trains some
+        patch.setattr(
+            judge, "recall_after_learning", lambda drawn, *_, **__: float(np.mean(drawn) / 16)
+        )
         original = FewShotConfig.model
         patch.setattr(
             FewShotConfig,
