@@ -39,6 +39,9 @@ def test_draw_shots():
     assert len(np.unique(shots.reshape(10, -1), axis=0)) == 10
     np.testing.assert_array_equal(shots, datasets.draw_shots(DATA, 3, 10, seed=0))
     assert np.any(shots != datasets.draw_shots(DATA, 3, 10, seed=1))
+    some, others = datasets.draw_shots_and_others(DATA, 3, 4, seed=0)
+    np.testing.assert_array_equal(some, shots[:4])
+    np.testing.assert_array_equal(others, shots[4:])  # all that there are
 
 
 @pytest.mark.parametrize(

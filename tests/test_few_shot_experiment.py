@@ -9,7 +9,7 @@ from conftest import TINY
 from tfp_realnvp import experiments, training
 from tfp_realnvp.cli import main
 from tfp_realnvp.evaluation import judge
-from tfp_realnvp.experiments import FewShotConfig, config, few_shot, stages
+from tfp_realnvp.experiments import FewShotConfig, config, few_shot, scoring, stages
 from tfp_realnvp.fewshot.route import CONTROLS, ROUTES
 
 ROUTE_NAMES = [*CONTROLS, *ROUTES]
@@ -48,7 +48,7 @@ def small_models():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(config, "MODELS", MODELS)
         patch.setattr(stages, "MODELS", MODELS)
-        patch.setattr(stages, "OTHERS", 20)
+        patch.setattr(scoring, "OTHERS", 20)
         # a classifier for each route takes most of the time; tests/test_evaluation.py trains some
         patch.setattr(
             judge, "recall_after_learning", lambda drawn, *_, **__: float(np.mean(drawn) / 16)
@@ -134,20 +134,23 @@ def test_more_draws_go_on(done, monkeypatch):
     values = [row["recall"] for row in rows if row["route"] == "shots"]
     assert of_shots["recall"]["values"] == values
     assert of_shots["recall"]["standard_error"] == pytest.approx(np.std(values, ddof=1) / 2**0.5)
+    fewer = few_shot(SMALL, folder, say=print)
+    assert fewer["routes"]["shots"]["recall"]["values"] == values[:1]
+    assert rows_of(folder) == rows  # nothing is lost
 
 
 @pytest.mark.slow
 def test_interrupted_experiment_goes_on(done, tmp_path, small_models, monkeypatch):
     """Also in the middle of a draw; the scores are those of an experiment that was not interrupted."""
     folder, _result = done
-    add = stages.ExperimentFolder.add_score
+    add = scoring.ExperimentFolder.add_score
 
     def add_once(self, row):
         add(self, row)
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(stages.ExperimentFolder, "add_score", add_once)
+        patch.setattr(scoring.ExperimentFolder, "add_score", add_once)
         said = []
         with pytest.raises(KeyboardInterrupt):
             few_shot(SMALL, tmp_path / "new", say=said.append)

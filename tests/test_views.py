@@ -46,6 +46,16 @@ def test_png_is_whole_or_not_there(tmp_path, monkeypatch):
     assert not list(tmp_path.iterdir())
 
 
+def test_learning_curves_of_several_runs():
+    rows = [{"seconds": 60.0 * n, "val_bits_per_dim": score} for n, score in enumerate([9, 2, 1])]
+    diverged = [{"seconds": 60.0, "val_bits_per_dim": float("nan")}]
+    axes = views.learning_curves({"one": rows, "other": diverged}).axes[0]
+    first, _ = axes.get_lines()
+    assert first.get_label() == "one" and first.get_xdata().tolist() == [0, 1, 2]
+    low, high = axes.get_ylim()
+    assert low < 1 and 2 < high < 9  # the worst would make the rest look flat
+
+
 def test_learning_curve_marks_the_best():
     history = {"epoch": [1, 2, 3], "bits_per_dim": [3, 2, 1.5], "val_bits_per_dim": [3.1, 2.2, 2.3]}
     figure = views.learning_curve(history)

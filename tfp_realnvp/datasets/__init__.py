@@ -5,13 +5,14 @@ import warnings
 from tfp_realnvp.datasets.images import ImageSet, LabelledImages
 from tfp_realnvp.datasets.png import read_png_folder
 from tfp_realnvp.datasets.sources import check, load
-from tfp_realnvp.datasets.subsets import draw_shots, split
+from tfp_realnvp.datasets.subsets import draw_shots, draw_shots_and_others, split
 
 __all__ = [
     "ImageSet",
     "LabelledImages",
     "check",
     "draw_shots",
+    "draw_shots_and_others",
     "load",
     "read_png_folder",
     "split",

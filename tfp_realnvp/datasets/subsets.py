@@ -6,7 +6,7 @@ import numpy as np
 
 from tfp_realnvp.datasets.images import LabelledImages
 
-__all__ = ["draw_shots", "split"]
+__all__ = ["draw_shots", "draw_shots_and_others", "split"]
 
 SPLIT_SEED = 20170227  # all runs have the same split, whatever their own seeds
 
@@ -53,6 +53,26 @@ def draw_shots(data: LabelledImages, label: int, count: int, seed: int) -> np.nd
     Raises:
       ValueError: no image has the label, `count` is below 2, or there are fewer images than that.
     """
+    return draw_shots_and_others(data, label, count, seed)[0]
+
+
+def draw_shots_and_others(
+    data: LabelledImages, label: int, count: int, seed: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """The shots that `draw_shots` chooses, and all other images of the label in a random order.
+
+    Args:
+      data: as in `draw_shots`.
+      label: as in `draw_shots`.
+      count: as in `draw_shots`.
+      seed: of the random choice and order.
+
+    Returns:
+      (shots, others), uint8 arrays [n, height, width, channels].
+
+    Raises:
+      ValueError: as `draw_shots`.
+    """
     if count < 2:
         raise ValueError(f"at least 2 shots are needed to fit a Gaussian, received {count}.")
     images = data.only([label]).images
@@ -60,4 +80,5 @@ def draw_shots(data: LabelledImages, label: int, count: int, seed: int) -> np.nd
         raise ValueError(
             f"{count} shots of label {label} were asked for, but there are {len(images)}."
         )
-    return images[np.random.default_rng(seed).permutation(len(images))[:count]]
+    order = np.random.default_rng(seed).permutation(len(images))
+    return images[order[:count]], images[order[count:]]

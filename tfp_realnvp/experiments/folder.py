@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from tfp_realnvp import views
-from tfp_realnvp.files import check_folder, exclusive, write_json
+from tfp_realnvp.files import check_folder, exclusive, replacing, write_json
 
 __all__ = ["ExperimentFolder"]
 
@@ -100,7 +100,8 @@ class ExperimentFolder:
                     f"line {number} of {self._scores} is damaged ({error}): remove it, and go on."
                 ) from error
         if rest:
-            self._scores.write_text("".join(f"{line}\n" for line in lines))
+            with replacing(self._scores) as temporary:
+                temporary.write_text("".join(f"{line}\n" for line in lines))
         return rows
 
     def add_score(self, row: dict[str, Any]) -> None:

@@ -11,16 +11,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from rich.console import Console
-from rich.progress import Progress, TextColumn
 
-from tfp_realnvp import datasets, evaluation, fewshot, hardware, training, views
+from tfp_realnvp import datasets, hardware, training, views
 from tfp_realnvp.compute.traces import many_models
 from tfp_realnvp.experiments.config import MODELS, FewShotConfig
 from tfp_realnvp.experiments.folder import ExperimentFolder
 from tfp_realnvp.experiments.report import write_report
+from tfp_realnvp.experiments.scoring import number_of_pictures, score, summary
 from tfp_realnvp.flows import ImageFlow
 from tfp_realnvp.flows.morph import morph
+from tfp_realnvp.training.config import TrainingConfig
 from tfp_realnvp.training.run_folder import RunFolder
 
 __all__ = ["few_shot"]
@@ -28,7 +28,6 @@ __all__ = ["few_shot"]
 PACKAGES = ("tfp-realnvp", "tensorflow", "keras", "tensorflow-probability")
 MORPHED = (2, 8)  # the labels of the original's animation
 MORPH_STEPS = 9
-OTHERS = 300  # images of each other label, for the classifier that learns a label from pictures
 
 
 def _say(message: str) -> None:
@@ -85,7 +84,7 @@ def _stages(config, place: ExperimentFolder, data, run, say) -> dict[str, Any]:
     flow = RunFolder(models[chosen]["folder"]).load_model()
     _draw_models(models, place, config)
     _draw_morph(flow, data, place, config)
-    rows = _score(config, place, flow, data, say)
+    rows = score(config, place, flow, data, say=say)
     result = {
         "config": dataclasses.asdict(config),
         "command": _command(config, run),
@@ -93,8 +92,8 @@ def _stages(config, place: ExperimentFolder, data, run, say) -> dict[str, Any]:
         "versions": {name: metadata.version(name) for name in PACKAGES},
         "models": models,
         "chosen": chosen,
-        "pictures": _pictures(config, data),
-        "routes": _summary(rows),
+        "pictures": number_of_pictures(config, data),
+        "routes": summary(rows),
         "seconds": round(time.monotonic() - started, 1),
     }
     place.write_results(result)
@@ -135,10 +134,10 @@ def _check(config: FewShotConfig, data: datasets.ImageSet, run: RunFolder | None
 
 
 def _check_run(config: FewShotConfig, data: datasets.ImageSet, run: RunFolder) -> None:
-    held_out = run.read_config()["training"]["hold_out"]
+    held_out = TrainingConfig.from_json(run.read_config()).hold_out
     if config.hold_out not in held_out:
         raise ValueError(
-            f"the run in {run.path} must have label {config.hold_out} held out, it has {held_out}."
+            f"the run in {run.path} must have label {config.hold_out} held out, it has {list(held_out)}."
         )
     _metrics(run)
     flow = run.load_model()
@@ -209,113 +208,3 @@ def _draw_morph(flow: ImageFlow, data, place: ExperimentFolder, config: FewShotC
             steps=MORPH_STEPS,
         )
         views.write_png(views.morph_strip(images, latents, levels=flow.levels), target)
-
-
-def _score(config, place: ExperimentFolder, flow, data, say) -> list[dict[str, Any]]:
-    """A row of scores for each route in each draw; those that are not in the file yet are made."""
-    rows = place.read_scores()
-    names = (*fewshot.CONTROLS, *fewshot.ROUTES)
-    done = {(row["draw"], row["route"]) for row in rows}
-    missing = [
-        draw for draw in range(config.draws) if any((draw, name) not in done for name in names)
-    ]
-    if not missing:
-        return rows
-    judge = _judge(config, place, data, say)
-    label, pictures = config.hold_out, _pictures(config, data)
-    unseen = data.test.only([label]).images
-    console = Console(stderr=True)
-    bar = Progress(
-        *Progress.get_default_columns(),
-        TextColumn("{task.fields[step]}"),
-        console=console,
-        disable=not console.is_terminal,
-        transient=True,
-    )
-    with bar:
-        task = bar.add_task(
-            "few shots", total=config.draws * len(names), completed=len(rows), step=""
-        )
-        for draw in missing:
-            shots, more = _shots(data, label, config.shots, config.seed + draw)
-            drawn_on_routes = fewshot.draw_routes(
-                flow,
-                shots,
-                unseen,
-                more,
-                pictures=pictures,
-                seed=config.seed + draw,
-                skip=frozenset(name for name in names if (draw, name) in done),
-                on_step=lambda step: bar.update(task, step=f"adapting, step {step}"),
-            )
-            for drawn in drawn_on_routes:
-                row = {
-                    "draw": draw,
-                    "route": drawn.route,
-                    **judge(drawn.images, shots),
-                    "bits_per_dim": drawn.bits_per_dim,
-                    "variance_floor": drawn.variance_floor,
-                }
-                if draw == 0:
-                    place.draw_row(f"route_{drawn.route}", drawn.images, flow.levels)
-                place.add_score(row)
-                rows.append(row)
-                bar.update(task, advance=1, step="")
-            say(f"draw {draw + 1} of {config.draws}: {_in_words(rows, draw)}")
-    return rows
-
-
-def _shots(data: datasets.ImageSet, label: int, count: int, seed: int):
-    """(the shots of a draw, all other training images of the label in a random order)."""
-    images = data.train.only([label]).images
-    order = np.random.default_rng(seed).permutation(len(images))
-    return images[order[:count]], images[order[count:]]
-
-
-def _pictures(config: FewShotConfig, data: datasets.ImageSet) -> int:
-    """How many pictures are drawn: not more than there are other real ones."""
-    count = int(np.count_nonzero(data.train.labels == config.hold_out))
-    return min(config.pictures, count - config.shots)
-
-
-def _judge(config, place: ExperimentFolder, data, say) -> evaluation.Judge:
-    label, levels = config.hold_out, data.levels
-    if not place.classifier.exists():
-        say("training the classifier that judges the pictures")
-    classifier = evaluation.Classifier(
-        data.train.images, data.train.labels, levels=levels, cache=place.classifier
-    )
-    found = evaluation.accuracy(classifier.recognize, data.test.images, data.test.labels)
-    say(f"it recognizes {found:.2%} of the test images")
-    others = data.train.without([label])
-    some = np.concatenate(
-        [np.flatnonzero(others.labels == other)[:OTHERS] for other in np.unique(others.labels)]
-    )
-    unseen = data.test.only([label]).images
-    return evaluation.Judge(classifier, label, unseen, others.take(some), levels=levels)
-
-
-def _summary(rows: list[dict[str, Any]]) -> dict[str, Any]:
-    """For each route the mean, the standard error and all values of each score."""
-    summary: dict[str, Any] = {}
-    for name in dict.fromkeys(row["route"] for row in rows):
-        of_route = [row for row in rows if row["route"] == name]
-        summary[name] = {"draws": len(of_route)}
-        for score in of_route[0]:
-            if score in ("draw", "route") or of_route[0][score] is None:
-                continue
-            values = np.array([row[score] for row in of_route])
-            error = np.std(values, ddof=1) / np.sqrt(len(values)) if len(values) > 1 else None
-            summary[name][score] = {
-                "mean": float(values.mean()),
-                "standard_error": None if error is None else float(error),
-                "values": values.tolist(),
-            }
-    return summary
-
-
-def _in_words(rows, draw: int) -> str:
-    of_draw = [row for row in rows if row["draw"] == draw]
-    return (
-        ", ".join(f"{row['route']} {row['frechet']:.0f}" for row in of_draw) + " (Frechet distance)"
-    )

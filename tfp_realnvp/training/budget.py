@@ -98,9 +98,8 @@ class StopInTime(keras.callbacks.Callback):
         if self._calls > 1:  # the first one holds the compilation
             self._seconds += time.monotonic() - self._start
         call = self._seconds / max(1, self._calls - 1)
-        if (
-            not budget.evaluated
-        ):  # to score an image takes a third or a quarter of what training on it does
+        if not budget.evaluated:
+            # to score an image takes a third or a quarter of what training on it does
             budget.image_seconds = 0.5 * call / self.model.steps_per_execution / self.batch_size
         if budget.elapsed() + call + budget.reserve() > budget.seconds:
             self.model.stop_training = budget.over = True

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from matplotlib.figure import Figure
 
-__all__ = ["learning_curve", "learning_curves"]
+__all__ = ["learning_curve", "learning_curves", "show_the_best"]
 
 
 def learning_curve(history: Mapping[str, Sequence[float]]) -> Figure:
@@ -28,12 +28,7 @@ def learning_curve(history: Mapping[str, Sequence[float]]) -> Figure:
         best = int(np.nanargmin(validation))
         label = f"best: {validation[best]:.3f} after epoch {epochs[best]:.0f}"
         axes.plot(epochs[best], validation[best], "o", color="black", label=label)
-        # The first epochs may lie above the axes: beside their steep fall the rest would look flat.
-        known = np.concatenate([validation, np.asarray(history["bits_per_dim"])])
-        known = known[np.isfinite(known)]
-        low, high = known.min(), np.quantile(known, 0.9)
-        margin = 0.15 * (high - low) + 1e-3
-        axes.set_ylim(low - margin, high + margin)
+        show_the_best(axes, np.concatenate([validation, np.asarray(history["bits_per_dim"])]))
     axes.set_xlabel("epoch")
     axes.set_ylabel("bits per dimension")
     axes.legend()
@@ -52,17 +47,26 @@ def learning_curves(histories: Mapping[str, Sequence[Mapping[str, float]]]) -> F
     """
     figure = Figure(figsize=(7, 4), layout="constrained")
     axes = figure.subplots()
-    known = []
+    scores = {name: [row["val_bits_per_dim"] for row in rows] for name, rows in histories.items()}
     for name, rows in histories.items():
-        scores = np.array([row["val_bits_per_dim"] for row in rows])
-        axes.plot([row["seconds"] / 60 for row in rows], scores, ".-", label=name)
-        known.extend(scores[np.isfinite(scores)])
-    if known:  # the first epochs may lie above the axes, as in `learning_curve`
-        low, high = min(known), np.quantile(known, 0.9)
-        margin = 0.1 * (high - low) + 1e-3
-        axes.set_ylim(low - margin, high + margin)
+        axes.plot([row["seconds"] / 60 for row in rows], scores[name], ".-", label=name)
+    show_the_best(axes, np.concatenate(list(scores.values())))
     axes.set_xlabel("minutes")
     axes.set_ylabel("validation bits per dimension")
     axes.legend()
     axes.grid(alpha=0.3)
     return figure
+
+
+def show_the_best(axes, scores: np.ndarray) -> None:
+    """Let the axes end above nine tenths of the scores: beside the worst, all others would look equal.
+
+    Args:
+      axes: of matplotlib.
+      scores: what is plotted upwards, float [n]; what is not finite does not count.
+    """
+    known = scores[np.isfinite(scores)]
+    if known.size:
+        low, high = known.min(), np.quantile(known, 0.9)
+        margin = 0.15 * (high - low) + 1e-3
+        axes.set_ylim(low - margin, high + margin)

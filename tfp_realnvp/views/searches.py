@@ -8,6 +8,8 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from tfp_realnvp.views.curves import show_the_best
+
 __all__ = ["importances", "search_history"]
 
 
@@ -39,10 +41,7 @@ def search_history(
         known = np.isfinite(best)
         label = f"best: {best[-1]:.3f}"
         axes.step(number[known], best[known], where="post", color="black", label=label)
-    shown = score[ended] if ended.any() else score
-    low, high = shown.min(), np.quantile(shown, 0.9)  # the worst may lie above the axes
-    margin = 0.15 * (high - low) + 1e-3
-    axes.set_ylim(low - margin, high + margin)
+    show_the_best(axes, score[ended] if ended.any() else score)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_xlabel("trial")
     axes.set_ylabel("bits per dimension of validation images")

@@ -1,0 +1,146 @@
+"""The scores of an experiment: what each route draws from the same shots, in many draws of shots."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+from rich.progress import Progress, TextColumn
+
+from tfp_realnvp import datasets, evaluation, fewshot
+from tfp_realnvp.experiments.config import FewShotConfig
+from tfp_realnvp.experiments.folder import ExperimentFolder
+from tfp_realnvp.flows import ImageFlow
+
+__all__ = ["number_of_pictures", "score", "summary"]
+
+OTHERS = 300  # images of each other label, for the classifier that learns a label from pictures
+
+
+def score(
+    config: FewShotConfig,
+    place: ExperimentFolder,
+    flow: ImageFlow,
+    data: datasets.ImageSet,
+    *,
+    say: Callable[[str], None],
+) -> list[dict[str, Any]]:
+    """A row of scores for each route in each draw; those that are not in the file yet are made.
+
+    Args:
+      config: of the experiment.
+      place: its folder.
+      flow: the model that was chosen.
+      data: with all labels.
+      say: called with messages for the user.
+
+    Returns:
+      Rows with `draw`, `route`, the scores of `evaluation.Judge`, `bits_per_dim` and `variance_floor`.
+    """
+    names = (*fewshot.CONTROLS, *fewshot.ROUTES)
+    rows = [
+        row
+        for row in place.read_scores()
+        if 0 <= row["draw"] < config.draws and row["route"] in names
+    ]
+    done = {(row["draw"], row["route"]) for row in rows}
+    missing = [
+        draw for draw in range(config.draws) if any((draw, name) not in done for name in names)
+    ]
+    if not missing:
+        return rows
+    judge = _judge(config, place, data, say)
+    label, pictures = config.hold_out, number_of_pictures(config, data)
+    unseen = data.test.only([label]).images
+    console = Console(stderr=True)
+    bar = Progress(
+        *Progress.get_default_columns(),
+        TextColumn("{task.fields[step]}"),
+        console=console,
+        disable=not console.is_terminal,
+        transient=True,
+    )
+    with bar:
+        task = bar.add_task(
+            "few shots", total=config.draws * len(names), completed=len(rows), step=""
+        )
+        for draw in missing:
+            shots, more = datasets.draw_shots_and_others(
+                data.train, label, config.shots, config.seed + draw
+            )
+            drawn_on_routes = fewshot.draw_routes(
+                flow,
+                shots,
+                unseen,
+                more,
+                pictures=pictures,
+                seed=config.seed + draw,
+                skip=frozenset(name for name in names if (draw, name) in done),
+                on_step=lambda step: bar.update(task, step=f"adapting, step {step}"),
+            )
+            for drawn in drawn_on_routes:
+                row = {
+                    "draw": draw,
+                    "route": drawn.route,
+                    **judge(drawn.images, shots),
+                    "bits_per_dim": drawn.bits_per_dim,
+                    "variance_floor": drawn.variance_floor,
+                }
+                if draw == 0:
+                    place.draw_row(f"route_{drawn.route}", drawn.images, flow.levels)
+                place.add_score(row)
+                rows.append(row)
+                bar.update(task, advance=1, step="")
+            say(f"draw {draw + 1} of {config.draws}: {_in_words(rows, draw)}")
+    return rows
+
+
+def number_of_pictures(config: FewShotConfig, data: datasets.ImageSet) -> int:
+    """How many pictures are drawn: not more than there are other real ones."""
+    count = int(np.count_nonzero(data.train.labels == config.hold_out))
+    return min(config.pictures, count - config.shots)
+
+
+def _judge(config, place: ExperimentFolder, data, say) -> evaluation.Judge:
+    label, levels = config.hold_out, data.levels
+    if not place.classifier.exists():
+        say("training the classifier that judges the pictures")
+    classifier = evaluation.Classifier(
+        data.train.images, data.train.labels, levels=levels, cache=place.classifier
+    )
+    found = evaluation.accuracy(classifier.recognize, data.test.images, data.test.labels)
+    say(f"it recognizes {found:.2%} of the test images")
+    others = data.train.without([label])
+    some = np.concatenate(
+        [np.flatnonzero(others.labels == other)[:OTHERS] for other in np.unique(others.labels)]
+    )
+    unseen = data.test.only([label]).images
+    return evaluation.Judge(classifier, label, unseen, others.take(some), levels=levels)
+
+
+def summary(rows: list[dict[str, Any]]) -> dict[str, Any]:
+    """For each route the mean, the standard error and all values of each score."""
+    result: dict[str, Any] = {}
+    for name in dict.fromkeys(row["route"] for row in rows):
+        of_route = [row for row in rows if row["route"] == name]
+        result[name] = {"draws": len(of_route)}
+        for score in of_route[0]:
+            if score in ("draw", "route") or of_route[0][score] is None:
+                continue
+            values = np.array([row[score] for row in of_route])
+            error = np.std(values, ddof=1) / np.sqrt(len(values)) if len(values) > 1 else None
+            result[name][score] = {
+                "mean": float(values.mean()),
+                "standard_error": None if error is None else float(error),
+                "values": values.tolist(),
+            }
+    return result
+
+
+def _in_words(rows, draw: int) -> str:
+    of_draw = [row for row in rows if row["draw"] == draw]
+    return (
+        ", ".join(f"{row['route']} {row['frechet']:.0f}" for row in of_draw) + " (Frechet distance)"
+    )
