@@ -4,7 +4,7 @@ import tensorflow as tf
 from conftest import FLOWS, random_images
 
 from tfp_realnvp import fewshot
-from tfp_realnvp.fewshot import AffineMaps, adapt
+from tfp_realnvp.fewshot import Adapter, AffineMaps, adapt, with_maps
 
 STILL = AffineMaps(rotation=0, stretch=0, shear=0, shift=0)
 
@@ -60,6 +60,26 @@ def test_maps_depend_on_the_seed():
     assert np.any(first != other)
 
 
+def test_maps_stay_sharp_and_in_range():
+    """Half a pixel to the side, linear interpolation leaves two columns of half the ink: 100."""
+    moved = mapped(bar(height=21), count=4000, shift=0.5)
+    assert moved.min() >= 0 and moved.max() <= 200
+    left, right = moved[:, 10, 4], moved[:, 10, 5]
+    between = (np.abs(left - right) < 10) & (right > 50)
+    assert np.sum(between) > 5 and np.all(left[between] + right[between] > 208)
+
+
+def test_shots_with_maps_in_turn():
+    shots = np.concatenate([bar(), 0 * bar(), bar()[:, ::-1].transpose(0, 2, 1, 3)])
+    images = with_maps(shots, 4, seed=3)
+    np.testing.assert_array_equal(images[:3], shots)
+    assert len(images) == 7 and not images[[4]].any()  # the middle one is black
+    np.testing.assert_array_equal(images, with_maps(shots, 4, seed=3))
+    assert np.any(images[3:] != with_maps(shots, 4, seed=5)[3:])
+    np.testing.assert_array_equal(with_maps(shots, 4, maps=STILL)[3:], shots[[0, 1, 2, 0]])
+    assert with_maps(shots, 0) is shots
+
+
 def test_maps_out_of_range():
     with pytest.raises(ValueError, match="`shear` must be 0 or more, received -1"):
         AffineMaps(shear=-1)
@@ -93,6 +113,20 @@ def test_same_seed_same_adaptation(flow):
         np.testing.assert_array_equal(a, b)
     different = zip(first.get_weights(), other.get_weights(), strict=True)
     assert any(np.any(a != b) for a, b in different)
+
+
+@pytest.mark.slow
+def test_adapter_starts_anew(flow):
+    """What it did with other shots before leaves no trace."""
+    shots, others = random_images(3, (4, 4, 1)), random_images(2, (4, 4, 1), seed=8)
+    options = {"steps": 3, "batch_size": 4}
+    adapter = Adapter(flow, **options)
+    first = adapter(others, seed=4).get_weights()
+    second = adapter(shots, seed=1).get_weights()
+    alone = adapt(flow, shots, seed=1, **options).get_weights()
+    for weight, same in zip(second, alone, strict=True):
+        np.testing.assert_array_equal(weight, same)
+    assert any(np.any(a != b) for a, b in zip(first, second, strict=True))
 
 
 def test_one_shot_can_be_learned():

@@ -144,7 +144,7 @@ def test_transfer(call, run_dir, tmp_path):
     assert "It draws more of the 5 shots of label 9" in card
     score = result["bits_per_dim"]["latent_chosen"]
     assert f"| 40 other images of label 9 | {score:.4f} |" in card
-    assert result["unseen_images"] == 40
+    assert result["unseen_images"] == 40 and not result["learned"]
     bits = json.loads((tmp_path / "nines" / "metrics.json").read_text())["bits_per_dim"]
     ways = [
         f"{place}_{way}"
@@ -157,6 +157,23 @@ def test_transfer(call, run_dir, tmp_path):
     assert {path.name for path in (tmp_path / "nines").iterdir()} == {
         "comparison.png", "samples.png", "metrics.json"
     }  # fmt: skip
+
+
+@pytest.mark.slow
+def test_transfer_to_a_label_that_was_learned(call, run_dir, tmp_path):
+    arguments = (
+        "transfer",
+        run_dir,
+        "--label",
+        3,
+        "--shots",
+        3,
+        "--output-dir",
+        tmp_path / "threes",
+    )
+    status, printed, _ = call(*arguments)
+    assert status == 0
+    assert printed.startswith("label 3 is not new to the model: it was learned\n")
 
 
 @pytest.mark.slow
@@ -185,6 +202,10 @@ def test_transfer_with_adaptation(call, run_dir, tmp_path, monkeypatch):
         assert score == pytest.approx(result["bits_per_dim"]["latent_chosen"], rel=1e-4), name
     card = (tmp_path / "saved1" / "1" / "assets.extra" / "model_card.md").read_text()
     assert "Before that, the flow was trained on from the shots" in card
+    one = ("--adapt", "--shots", 1, "--output-dir", tmp_path / "one")
+    status, printed, _ = call("transfer", run_dir, *one, "--json")
+    assert status == 0
+    assert list(json.loads(printed)["routes"]) == ["latent_chosen", "pixels_chosen"]
 
 
 def test_transfer_from_png_files(call, run_dir, tmp_path):
@@ -320,8 +341,10 @@ def test_train_takes_a_file_of_options(call, monkeypatch, tmp_path):
         (["score", "RUN", "--labels", "a-b"], "labels such as 9, 0-8"),
         (["score", "RUN", "--labels", "11"], "label 11 is not there"),
         (["transfer", "RUN", "--label", "11"], "label 11 is not there"),
-        (["transfer", "RUN", "--shots", "1"], "at least 2 shots"),
-        (["transfer", "RUN", "--shots", "1", "--adapt"], "at least 2 shots"),
+        (["transfer", "RUN", "--shots", "1"], "--shots must be at least 2 images, received 1: give more"),
+        (["transfer", "RUN", "--shots", "0", "--adapt"], "--shots must be at least 1 image, received 0"),
+        (["transfer", "RUN", "--bandwidth", "0"], "--bandwidth must be above 0 and at most 1, received 0"),
+        (["transfer", "RUN", "--maps", "-1"], "--maps must be 0 or more, received -1"),
         (["transfer", "RUN", "--shots", "5000"], "5000 shots of label 9 were asked for, but there are"),
         (["transfer", "RUN", "--shots-dir", "nowhere"], "no PNG files (NAME.png) in nowhere"),
         (["transfer", "RUN", "--covariance", "round"], "round"),

@@ -53,8 +53,31 @@ def test_only_routes_through_latents_are_adapted():
     assert {name: route.adapted for name, route in routes.items()} == {
         name: name.startswith("latent") for name in NAMES
     }
-    title = "a Gaussian on latents after adaptation, low rank (9), temperature 0.85"
+    title = "a mixture (bandwidth 0.5) on latents of maps after adaptation, low rank (60), temperature 0.85"
     assert routes["latent_chosen"].title == title
+
+
+def test_one_shot_leads_on_with_maps_alone():
+    routes = fewshot.routes_to_compare(fewshot.ADAPTED, shots=1, dimensions=784)
+    assert list(routes) == ["latent_chosen", "pixels_chosen"]
+    assert {route.intrinsic_dimension for route in routes.values()} == {60}
+
+
+def test_one_shot_with_maps(flow):
+    """The Gaussian is fitted to the shot and its maps."""
+    chosen = fewshot.Route(maps=20, intrinsic_dimension=3)
+    comparison = fewshot.compare(flow, SHOTS[:1], chosen, unseen=UNSEEN, seed=4)
+    points = fewshot.with_maps(SHOTS[:1], 20, seed=4)
+    expected = fewshot.fit_route(flow, points, chosen, seed=4).distribution
+    found = comparison.fits["latent_chosen"].distribution
+    np.testing.assert_allclose(found.distribution.mean(), expected.distribution.mean(), rtol=1e-5)
+    assert np.isfinite(list(comparison.fair_bits_per_dim.values())).all()
+    with pytest.raises(
+        ValueError, match="`shots` must be at least 2 images, received 1: give more"
+    ):
+        fewshot.compare(flow, SHOTS[:1], fewshot.Route())
+    with pytest.raises(ValueError, match="`shots` are all equal"):
+        fewshot.compare(flow, SHOTS[[0, 0]], fewshot.Route())
 
 
 def test_bad_routes():
@@ -62,6 +85,14 @@ def test_bad_routes():
         fewshot.Route(space="sky")
     with pytest.raises(ValueError, match="`covariance` must be one of diagonal, .* 'round'"):
         fewshot.Route(covariance="round")
+    for name, value, words in (
+        ("maps", -1, "0 or more"),
+        ("bandwidth", 1.5, "above 0 and at most 1"),
+        ("temperature", 0.0, "above 0"),
+        ("variance_floor", float("nan"), "above 0"),
+    ):
+        with pytest.raises(ValueError, match=f"`{name}` must be {words}, received {value}"):
+            fewshot.Route(**{name: value})
 
 
 def test_every_score_is_that_of_its_own_route(flow, comparison):
@@ -137,7 +168,7 @@ def test_pictures(flow, comparison):
 
 
 def test_table_has_a_line_for_each_route_of_temperature_1(comparison):
-    first, *lines, last = transfer_lines({**comparison.metrics(), "label": 9})
+    first, *lines, last = transfer_lines({**comparison.metrics(), "label": 9, "learned": False})
     assert first.split("  ")[0] == "bits per dimension of 20 unseen images of label 9 under"
     assert first.endswith("as drawn  fair floor") and last.startswith("(fair floor: ")
     names = {

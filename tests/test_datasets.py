@@ -55,8 +55,8 @@ def test_draw_shots():
             lambda: datasets.draw_shots(DATA, 3, 11, 0),
             "11 shots of label 3 were asked for, but there are 10",
         ),
-        (lambda: datasets.draw_shots(DATA, 3, 1, 0), "at least 2 shots"),
-        (lambda: datasets.draw_shots(DATA, 3, -1, 0), "at least 2 shots.*received -1"),
+        (lambda: datasets.draw_shots(DATA, 3, 0, 0), "at least 1 image, received 0"),
+        (lambda: datasets.draw_shots(DATA, 3, -1, 0), "at least 1 image, received -1"),
         (
             lambda: datasets.split(DATA, fraction=0.001),
             "`fraction` must leave at least one image.*0.001 of 50",

@@ -9,7 +9,7 @@ from conftest import TINY
 from tfp_realnvp import experiments, training
 from tfp_realnvp.cli import main
 from tfp_realnvp.evaluation import judge
-from tfp_realnvp.experiments import FewShotConfig, config, few_shot, scoring, stages
+from tfp_realnvp.experiments import FewShotConfig, config, few_shot, scoring, stages, sweeps
 from tfp_realnvp.fewshot.route import CONTROLS, ROUTES
 
 ROUTE_NAMES = [*CONTROLS, *ROUTES]
@@ -109,7 +109,7 @@ def test_report_needs_nothing_else(done):
     tags = Tags()
     tags.feed(text)
     assert tags.open == [] and tags.seen.issuperset({"h1", "h2", "figure", "table", "dl"})
-    assert text.count("data:image/png;base64,") == 2 + len(MODELS) + len(ROUTE_NAMES)
+    assert text.count("data:image/png;base64,") == 3 + len(ROUTE_NAMES)
     for name in (*MODELS, *ROUTE_NAMES):
         assert name in text
     assert f"{result['routes']['adapted']['frechet']['mean']:.1f}" in text
@@ -226,7 +226,7 @@ def test_impossible_experiments(tmp_path, options, message):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"shots": 2}, "`shots` must be at least 3, received 2"),
+        ({"shots": 0}, "`shots` must be at least 1, received 0"),
         ({"draws": 0}, "`draws` must be at least 1, received 0"),
         ({"pictures": 5}, "`pictures` must be at least 6, received 5"),
     ],
@@ -234,3 +234,70 @@ def test_impossible_experiments(tmp_path, options, message):
 def test_bad_configurations(options, message):
     with pytest.raises(ValueError, match=message):
         FewShotConfig(**options)
+
+
+@pytest.mark.slow
+def test_sweep_over_numbers_of_shots(done, tmp_path, capsys):
+    """Also a single shot, with which nothing but adaptation draws."""
+    folder, _ = done
+    place = tmp_path / "sweep"
+    arguments = ["--output-dir", str(place), "--run", str(folder / "models" / "small")]
+    with pytest.raises(SystemExit) as ended:
+        main(
+            [
+                "experiment",
+                "few-shot",
+                *arguments,
+                "--shots",
+                "1,4",
+                "--draws",
+                "1",
+                "--pictures",
+                "20",
+            ]
+        )
+    assert ended.value.code == 0
+    lines = capsys.readouterr().out
+    assert "shots 1" in lines and "shots 4" in lines
+    found = json.loads((place / "results.json").read_text())
+    assert found["by"] == "shots" and list(found["experiments"]) == ["1", "4"]
+    for shots, result in found["experiments"].items():
+        assert result["config"]["shots"] == int(shots)
+        own = place / f"shots_{shots}"
+        assert json.loads((own / "results.json").read_text()) == result
+        assert not (own / "classifier.keras").exists()
+    text = (place / "report.html").read_text()
+    tags = Tags()
+    tags.feed(text)
+    assert tags.open == [] and text.count("data:image/png;base64,") == 1 + 2 * 2
+
+
+def test_sweep_does_the_experiment_for_each_value(tmp_path, monkeypatch):
+    """All labels of the data set; numbers of shots share the models of the first experiment."""
+    told = []
+
+    def few_shot(config, folder, **options):
+        told.append((config, folder.name, options["models"]))
+        assert options["classifier"] == folder.parent / "classifier.keras"
+        return {"config": vars(config)}
+
+    monkeypatch.setattr(sweeps, "few_shot", few_shot)
+    monkeypatch.setattr(sweeps, "_write_report", lambda found, place: None)
+    experiments.sweep(SMALL, "hold_out", tmp_path / "all", say=print)
+    assert [(config.hold_out, name) for config, name, _ in told] == [
+        (label, f"hold_out_{label}") for label in range(10)
+    ]
+    assert {models for _, _, models in told} == {None}
+    told.clear()
+    experiments.sweep(SMALL, "shots", tmp_path / "shots", values=[2, 7], say=print)
+    models = tmp_path / "shots" / "models"
+    assert [(config.shots, place) for config, _, place in told] == [(2, models), (7, models)]
+    with pytest.raises(FileExistsError, match="its `sweep` is 'shots', not 'hold_out'"):
+        experiments.sweep(SMALL, "hold_out", tmp_path / "shots")
+    with pytest.raises(ValueError, match="`by` must be one of hold_out, shots, received 'draws'"):
+        experiments.sweep(SMALL, "draws", tmp_path / "new")
+    with pytest.raises(ValueError, match="`values` must be at least one, received none"):
+        experiments.sweep(SMALL, "shots", tmp_path / "new", values=[])
+    with pytest.raises(ValueError, match="`shots` must be at least 1, received 0"):
+        experiments.sweep(SMALL, "shots", tmp_path / "new", values=[3, 0])
+    assert not (tmp_path / "new").exists()

@@ -114,6 +114,17 @@ def test_floor_with_as_many_directions_as_points_allow():
     assert multinormal.choose_floor(points, [1e-3, 1.0], **options) == 1.0
 
 
+def test_points_of_a_group_are_left_out_together():
+    """A point whose near copy stays is likely under the narrowest Gaussian."""
+    random = np.random.default_rng(0)
+    points = np.repeat(random.normal(size=(4, 50)), 2, axis=0)
+    points += random.normal(0, 1e-2, points.shape)
+    options = {"covariance": "full", "intrinsic_dimension": 7}
+    assert multinormal.choose_floor(points, [1e-4, 1.0], **options) == 1e-4
+    groups = np.arange(8) // 2
+    assert multinormal.choose_floor(points, [1e-4, 1.0], groups=groups, **options) == 1.0
+
+
 def test_floor_needs_points_and_floors():
     with pytest.raises(
         ValueError, match="`points` must be at least 3 to leave one out, received 2"

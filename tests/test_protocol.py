@@ -6,14 +6,7 @@ from conftest import perturb, random_images
 
 from tfp_realnvp import fewshot
 from tfp_realnvp.compute.random_numbers import to_seed
-from tfp_realnvp.fewshot import (
-    AffineMaps,
-    Route,
-    Unseen,
-    draw_routes,
-    protocol,
-    with_fair_floor,
-)
+from tfp_realnvp.fewshot import Route, Unseen, draw_routes, with_fair_floor
 from tfp_realnvp.fewshot.route import CONTROLS, ROUTES
 from tfp_realnvp.fewshot.unseen import FLOORS
 from tfp_realnvp.flows import pixels
@@ -27,7 +20,9 @@ WITHOUT_ADAPTATION = frozenset({"adapted"})
 def test_controls_are_drawn_from_what_they_say(flow):
     drawn = {
         one.route: one
-        for one in draw_routes(flow, SHOTS, UNSEEN, MORE, pictures=12, skip=frozenset(ROUTES))
+        for one in draw_routes(
+            Unseen(flow, UNSEEN), SHOTS, MORE, pictures=12, skip=frozenset(ROUTES)
+        )
     }
     assert list(drawn) == list(CONTROLS)
     np.testing.assert_array_equal(drawn["shots"].images, SHOTS[np.arange(12) % 5])
@@ -43,15 +38,22 @@ def test_bits_are_those_of_the_route_with_the_chosen_floor(flow):
     """Computed here through the flow's bijector, and there from the flow's scores and the latents."""
     drawn = list(
         draw_routes(
-            flow, SHOTS, UNSEEN, MORE, pictures=8, seed=2, skip=WITHOUT_ADAPTATION | {*CONTROLS}
+            Unseen(flow, UNSEEN),
+            SHOTS,
+            MORE,
+            pictures=8,
+            seed=2,
+            skip=WITHOUT_ADAPTATION | {*CONTROLS},
         )
     )
     assert [one.route for one in drawn] == [name for name in ROUTES if name != "adapted"]
     for one in drawn:
         assert one.images.shape == (8, 4, 4, 1) and one.images.dtype == np.uint8
         assert one.variance_floor in FLOORS
-        route = dataclasses.replace(ROUTES[one.route], variance_floor=one.variance_floor)
-        fit = fewshot.fit_route(flow, SHOTS, route, seed=2)
+        route = ROUTES[one.route].for_shots(5, 16)
+        route = dataclasses.replace(route, variance_floor=one.variance_floor)
+        points = fewshot.with_maps(SHOTS, route.maps, seed=2)
+        fit = fewshot.fit_route(flow, points, route, seed=2)
         dequantizer = flow.dequantizer if route.space == "latents" else None
         log_probs = pixels.log_prob(fit.distribution, UNSEEN, levels=256, dequantizer=dequantizer)
         expected = np.mean(pixels.bits_per_dim(log_probs, (4, 4, 1)))
@@ -60,24 +62,37 @@ def test_bits_are_those_of_the_route_with_the_chosen_floor(flow):
 
 def test_adapted_route_is_that_of_the_adapted_flow(flow, monkeypatch):
     adapted = perturb(type(flow).from_config(flow.get_config()), seed=7)
+    adapter = fewshot.Adapter(flow)
     told = {}
 
-    def adapt(*arguments, **options):
+    def adapt(self, *arguments, **options):
         told.update(options, arguments=arguments)
         return adapted
 
-    monkeypatch.setattr(protocol, "adapt", adapt)
-    maps = AffineMaps(rotation=0)
+    monkeypatch.setattr(fewshot.Adapter, "__call__", adapt)
     skip = frozenset({*CONTROLS, *ROUTES}) - {"adapted"}
+    unseen = Unseen(flow, UNSEEN)
     (drawn,) = draw_routes(
-        flow, SHOTS, UNSEEN, MORE, pictures=8, seed=2, maps=maps, skip=skip, on_step=print
+        unseen, SHOTS, MORE, adapter=adapter, pictures=8, seed=2, skip=skip, on_step=print
     )
-    assert told == {"arguments": (flow, SHOTS), "maps": maps, "seed": 2, "on_step": print}
-    gaussian = fewshot.latent_gaussian(adapted, SHOTS, seed=2, **ROUTES["adapted"].options)
+    assert told == {"arguments": (SHOTS,), "seed": 2, "on_step": print}
+    route = ROUTES["adapted"].for_shots(5, 16)
+    points = fewshot.with_maps(SHOTS, route.maps, seed=2)
+    gaussian = fewshot.latent_gaussian(adapted, points, seed=2, **route.options)
     expected = adapted.decode(gaussian.distribution.sample(8, seed=to_seed(2)))
     np.testing.assert_array_equal(drawn.images, expected)
-    fair = with_fair_floor(adapted, SHOTS, ROUTES["adapted"], seed=2)
-    assert drawn.bits_per_dim == Unseen(adapted, UNSEEN).bits_per_dim(SHOTS, fair, seed=2)
+    fair = with_fair_floor(adapted, points, route, shots=5, seed=2)
+    assert drawn.bits_per_dim == Unseen(adapted, UNSEEN).bits_per_dim(points, fair, seed=2)
+
+
+def test_one_shot_leads_to_routes_with_maps_alone(flow, monkeypatch):
+    monkeypatch.setattr(fewshot.Adapter, "__call__", lambda self, shots, **_: flow)
+    for shots in (SHOTS[:1], SHOTS[[1, 1]]):
+        drawn = list(draw_routes(Unseen(flow, UNSEEN), shots, MORE, pictures=8))
+        assert [one.route for one in drawn] == [*CONTROLS, "pixels_mixture", "adapted"]
+        assert np.isfinite(drawn[-1].bits_per_dim)
+    assert fewshot.names_of_routes(1) == (*CONTROLS, "pixels_mixture", "adapted")
+    assert fewshot.names_of_routes(2) == (*CONTROLS, *ROUTES)
 
 
 @pytest.mark.slow
@@ -86,7 +101,9 @@ def test_the_same_seed_draws_the_same(flow):
     first, same, other = (
         [
             one.images
-            for one in draw_routes(flow, SHOTS, UNSEEN, MORE, pictures=8, seed=seed, skip=skip)
+            for one in draw_routes(
+                Unseen(flow, UNSEEN), SHOTS, MORE, pictures=8, seed=seed, skip=skip
+            )
         ]
         for seed in (1, 1, 2)
     )

@@ -140,14 +140,16 @@ def transfer(
     else:
         examples = datasets.read_png_folder(shots_dir, flow.image_shape, levels=flow.levels)
         what = f"the {len(examples)} shots"
-    fewshot.check_shots(examples)
+    if route.maps == 0:
+        fewshot.check_shots(examples)
     if route.adapted:
         flow = _adapted(flow, examples, seed)
     with _without_compiling():
         comparison = fewshot.compare(flow, examples, route, unseen=unseen, seed=seed)
     metrics = {"adapted": route.adapted, **comparison.metrics()}
     if unseen is not None:
-        metrics["label"] = label
+        held_out = TrainingConfig.from_json(run.read_config()).hold_out
+        metrics |= {"label": label, "learned": dataset is None and label not in held_out}
     _draw(comparison, folder, what, num=num, seed=seed)
     write_json(metrics, folder / "metrics.json")
     result = {**metrics, "output_dir": str(folder)}
@@ -203,9 +205,8 @@ def _export_transfer(
 ) -> Path:
     """Export the distribution of the chosen route."""
     route, config = comparison.chosen, run.read_config()
-    gaussian = fewshot.latent_gaussian(
-        flow, comparison.shots, seed=comparison.seed, **route.options
-    )
+    points = fewshot.with_maps(comparison.shots, route.maps, seed=comparison.seed)
+    gaussian = fewshot.latent_gaussian(flow, points, seed=comparison.seed, **route.options)
     scores = {}
     if comparison.unseen:
         title = f"{comparison.unseen:,} other images of label {metrics['label']}"
@@ -222,9 +223,17 @@ def _export_transfer(
     )
 
 
-def few_shot(config: experiments.FewShotConfig, folder: Path, *, run_dir: Path | None) -> Result:
-    """The few-shot experiment, see `experiments.few_shot`."""
+def few_shot(
+    config: experiments.FewShotConfig,
+    folder: Path,
+    *,
+    run_dir: Path | None,
+    several: dict[str, list[int] | None],
+) -> Result:
+    """The few-shot experiment; where a field has several values, one for each, see `experiments.sweep`."""
     hardware.use()
+    for by, values in several.items():
+        return experiments.sweep(config, by, folder, values=values, run_dir=run_dir)
     return experiments.few_shot(config, folder, run_dir=run_dir)
 
 

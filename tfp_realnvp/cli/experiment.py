@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from tfp_realnvp.cli.options import Json, duration, seconds
+from tfp_realnvp.cli.options import Json, duration, integers, seconds
 from tfp_realnvp.cli.output import load_commands, show
 from tfp_realnvp.experiments.config import MODELS, FewShotConfig
 
@@ -22,8 +22,12 @@ FIELDS = {field.name: field for field in dataclasses.fields(FewShotConfig)}
 COLUMNS = ("recognized", "density", "coverage", "frechet", "recall", "bits_per_dim")
 
 
-def _option(name: str, *names: str) -> Any:
-    return typer.Option(*names, help=f"{FIELDS[name].metadata['help']}.")
+def _help(name: str) -> str:
+    return FIELDS[name].metadata["help"]
+
+
+def _option(name: str) -> Any:
+    return typer.Option(help=f"{_help(name)}.")
 
 
 @experiment.command("few-shot")
@@ -37,8 +41,15 @@ def few_shot(
     ] = None,
     dataset: Annotated[str, _option("dataset")] = FewShotConfig.dataset,
     manual_dir: Annotated[Path | None, _option("manual_dir")] = None,
-    hold_out: Annotated[int, _option("hold_out")] = FewShotConfig.hold_out,
-    shots: Annotated[int, _option("shots")] = FewShotConfig.shots,
+    hold_out: Annotated[
+        str,
+        typer.Option(
+            help=f"{_help('hold_out')}; several, as 0-3 or 4,9, or all: one after another."
+        ),
+    ] = str(FewShotConfig.hold_out),
+    shots: Annotated[
+        str, typer.Option(help=f"{_help('shots')}; several, as 1,3,10,30,100: one after another.")
+    ] = str(FewShotConfig.shots),
     draws: Annotated[int, _option("draws")] = FewShotConfig.draws,
     pictures: Annotated[int, _option("pictures")] = FewShotConfig.pictures,
     time_limit: Annotated[str, _option("time_limit")] = duration(FewShotConfig.time_limit),
@@ -49,31 +60,48 @@ def few_shot(
 
     Trains four models, chooses the best by validation, draws pictures on each route from the same shots, scores
     them against real images in many draws of shots, and writes report.html and results.json. What is finished
-    is not done again: after Ctrl-C, the same command goes on.
+    is not done again: after Ctrl-C, the same command goes on. With several labels, or numbers of shots,
+    it does all that for each of them, in a folder of its own, and a report puts them side by side.
 
     Example: tfp-realnvp experiment few-shot --dataset mnist --hold-out 9 --output-dir experiments/nines
     """
     limit = seconds(time_limit)
     if limit is None:
         raise ValueError("`time_limit` must be a duration such as 10m, received none.")
+    labels = None if hold_out == "all" else integers(hold_out)
+    numbers = integers(shots)
     config = FewShotConfig(
         dataset=dataset,
         manual_dir=None if manual_dir is None else str(manual_dir),
-        hold_out=hold_out,
-        shots=shots,
+        hold_out=FewShotConfig.hold_out if labels is None else labels[0],
+        shots=numbers[0],
         draws=draws,
         pictures=pictures,
         time_limit=limit,
         seed=seed,
     )
-    result = load_commands().few_shot(config, output_dir, run_dir=run)
-    show(result, as_json, *_lines(result), f"the report is in {output_dir / 'report.html'}")
+    given = {"hold_out": labels, "shots": numbers}
+    several = {name: values for name, values in given.items() if values is None or len(values) > 1}
+    if len(several) > 1:
+        raise ValueError(
+            f"`hold_out` and `shots` must not both have several values, received {hold_out} and {shots}."
+        )
+    commands = load_commands()
+    result = commands.few_shot(config, output_dir, run_dir=run, several=several)
+    by = result.get("by")
+    parts = (
+        {f"{by} {value}": part for value, part in result["experiments"].items()}
+        if by
+        else {"": result}
+    )
+    lines = [line for title, part in parts.items() for line in _lines(title, part)]
+    show(result, as_json, *lines, f"the report is in {output_dir / 'report.html'}")
 
 
-def _lines(result: dict[str, Any]) -> list[str]:
+def _lines(title: str, result: dict[str, Any]) -> list[str]:
     """The scores of each route, for people."""
     width = max(map(len, result["routes"]))
-    lines = [" " * width + "".join(f"{name:>14}" for name in COLUMNS)]
+    lines = [f"{title:<{width}}" + "".join(f"{name:>14}" for name in COLUMNS)]
     for name, scores in result["routes"].items():
         means = (f"{scores[score]['mean']:.3f}" if score in scores else "" for score in COLUMNS)
         lines.append(f"{name:<{width}}" + "".join(f"{mean:>14}" for mean in means))

@@ -89,7 +89,9 @@ def transfer_lines(result: dict[str, Any]) -> list[str]:
     }
     title = f"bits per dimension of {result['unseen_images']:,} unseen images of label {result['label']} under"
     width = max(map(len, [title, *scores]))
+    learned = f"label {result['label']} is not new to the model: it was learned"
     return [
+        *([learned] if result["learned"] else []),
         f"{title:<{width}}    as drawn  fair floor",
         *(
             f"  {title:<{width - 2}}" + "".join(f"{value:>12.3f}" for value in values)

@@ -10,8 +10,10 @@ import typer
 from tfp_realnvp.cli.options import Dataset, Json, ManualDir, Overwrite, Run, Seed
 from tfp_realnvp.cli.output import load_commands, show, transfer_lines
 from tfp_realnvp.fewshot.route import (
+    ADAPTED,
     FOR_PICTURES,
     INTRINSIC_DIMENSION,
+    INTRINSIC_DIMENSION_OF_MAPS,
     LATENT_VARIANCE_FLOOR,
     Covariance,
     Route,
@@ -23,7 +25,9 @@ __all__ = ["transfer"]
 def transfer(
     run: Run,
     label: Annotated[int, typer.Option(help="Of the shots, one that was held out.")] = 9,
-    shots: Annotated[int, typer.Option(help="Number of examples, at least 2.")] = 10,
+    shots: Annotated[
+        int, typer.Option(help="Number of examples, at least 2, or 1 with --adapt.")
+    ] = 10,
     shots_dir: Annotated[
         Path | None, typer.Option(help="A folder of PNG files to take as shots instead.")
     ] = None,
@@ -32,9 +36,16 @@ def transfer(
         typer.Option(
             "--adapt",
             help="First train a copy of the flow on from the shots, turned and moved a little, for a "
-            "minute or two.",
+            "minute or two. Then a single shot is enough.",
         ),
     ] = False,
+    maps: Annotated[
+        int | None,
+        typer.Option(
+            help="Affine maps of the shots that the Gaussian is fitted to, too; default: "
+            f"{FOR_PICTURES.maps}, or {ADAPTED.maps} with --adapt."
+        ),
+    ] = None,
     covariance: Annotated[
         Covariance,
         typer.Option(help="Of the Gaussian in latent space; diagonal is the original's."),
@@ -43,12 +54,23 @@ def transfer(
         int | None,
         typer.Option(
             help="With full: directions with a covariance of their own; default: "
-            f"{INTRINSIC_DIMENSION}, or one less than shots."
+            f"{INTRINSIC_DIMENSION}, or {INTRINSIC_DIMENSION_OF_MAPS} with maps, if there are enough."
         ),
-    ] = FOR_PICTURES.intrinsic_dimension,
+    ] = None,
     temperature: Annotated[
-        float, typer.Option(help="Scale of the Gaussian's spread.")
-    ] = FOR_PICTURES.temperature,
+        float | None,
+        typer.Option(
+            help="Scale of the Gaussian's spread; default: "
+            f"{FOR_PICTURES.temperature}, or {ADAPTED.temperature} with --adapt."
+        ),
+    ] = None,
+    bandwidth: Annotated[
+        float | None,
+        typer.Option(
+            help="Below 1, a mixture of Gaussians around the shots and maps; default: "
+            f"{FOR_PICTURES.bandwidth:g}, or {ADAPTED.bandwidth} with --adapt."
+        ),
+    ] = None,
     variance_floor: Annotated[
         float, typer.Option(help="Smallest variance of a direction in latent space.")
     ] = LATENT_VARIANCE_FLOOR,
@@ -70,16 +92,19 @@ def transfer(
     """Draw more of something never seen from a few examples.
 
     Maps the shots to latents, fits a Gaussian there, samples, and maps back. Writes comparison.png (beside
-    the same Gaussian fitted to pixels), samples.png and metrics.json.
+    the same Gaussian fitted to pixels), samples.png and metrics.json. --adapt draws the best pictures.
 
     Example: tfp-realnvp transfer saved_models/mnist_0_8 --shots-dir my_letters
     """
+    default = ADAPTED if adapt else FOR_PICTURES
     route = Route(
         covariance=covariance,
         intrinsic_dimension=intrinsic_dimension,
-        temperature=temperature,
+        temperature=default.temperature if temperature is None else temperature,
+        bandwidth=default.bandwidth if bandwidth is None else bandwidth,
         variance_floor=variance_floor,
         adapted=adapt,
+        maps=default.maps if maps is None else maps,
     )
     result = load_commands().transfer(
         run,

@@ -44,14 +44,14 @@ def draw_shots(data: LabelledImages, label: int, count: int, seed: int) -> np.nd
     Args:
       data: the images to choose from.
       label: the label of the shots.
-      count: how many, at least 2, since a Gaussian is fitted to them.
+      count: how many, at least 1.
       seed: of the random choice.
 
     Returns:
       uint8 array [count, height, width, channels].
 
     Raises:
-      ValueError: no image has the label, `count` is below 2, or there are fewer images than that.
+      ValueError: no image has the label, `count` is below 1, or there are fewer images than that.
     """
     return draw_shots_and_others(data, label, count, seed)[0]
 
@@ -73,8 +73,8 @@ def draw_shots_and_others(
     Raises:
       ValueError: as `draw_shots`.
     """
-    if count < 2:
-        raise ValueError(f"at least 2 shots are needed to fit a Gaussian, received {count}.")
+    if count < 1:
+        raise ValueError(f"`shots` must be at least 1 image, received {count}.")
     images = data.only([label]).images
     if len(images) < count:
         raise ValueError(

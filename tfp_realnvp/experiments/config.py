@@ -42,7 +42,7 @@ class FewShotConfig:
         None, TrainingConfig.__dataclass_fields__["manual_dir"].metadata["help"]
     )
     hold_out: int = option(9, "The label that is not learned, and then drawn from a few shots")
-    shots: int = option(10, "Images of it that are shown, in each draw", least=3)
+    shots: int = option(10, "Images of it that are shown, in each draw", least=1)
     draws: int = option(20, "How often other shots are drawn", least=1)
     pictures: int = option(
         1000,

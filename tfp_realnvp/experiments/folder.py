@@ -26,12 +26,16 @@ class ExperimentFolder:
 
     Args:
       path: the folder; it need not exist yet.
+      models: where the models are, if not in the folder.
+      classifier: the file of the classifier, if not in the folder.
     """
 
-    def __init__(self, path: str | Path):
+    def __init__(
+        self, path: str | Path, *, models: Path | None = None, classifier: Path | None = None
+    ):
         self.path = Path(path)
-        self.models = self.path / "models"
-        self.classifier = self.path / "classifier.keras"
+        self.models = models or self.path / "models"
+        self.classifier = classifier or self.path / "classifier.keras"
         self.results = self.path / "results.json"
         self.report = self.path / "report.html"
         self._told = self.path / "experiment.json"
@@ -74,10 +78,10 @@ class ExperimentFolder:
         """Where a picture belongs."""
         return self.path / "pictures" / f"{name}.png"
 
-    def draw_row(self, name: str, images: np.ndarray, levels: int) -> None:
-        """Write a row of pictures."""
-        row = views.grid(images[: views.COLUMNS], levels=levels)
-        views.write_png(row, self.picture(name), scale=views.scale_for(images))
+    def draw_grid(self, name: str, images: np.ndarray, levels: int) -> None:
+        """Write a picture of images, ten in a row."""
+        canvas = views.grid(images, levels=levels)
+        views.write_png(canvas, self.picture(name), scale=views.scale_for(images))
 
     def read_scores(self) -> list[dict[str, Any]]:
         """The rows that are known; a last line that was not written to its end is left out.

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import base64
 import html
 import sys
-from collections.abc import Iterable
 from typing import Any
 
+from tfp_realnvp.experiments import page
 from tfp_realnvp.experiments.config import MODELS
 from tfp_realnvp.experiments.folder import ExperimentFolder
 from tfp_realnvp.fewshot.route import CONTROLS, ROUTES
-from tfp_realnvp.files import replacing
 
-__all__ = ["write_report"]
+__all__ = ["SCORES", "in_words", "write_report"]
 
 SCORES = {  # what the report shows, with the number of decimals and what each means
     "recognized": (
@@ -39,17 +37,6 @@ SCORES = {  # what the report shows, with the number of decimals and what each m
     ),
 }
 
-STYLE = """
-body { font: 16px/1.5 system-ui, sans-serif; max-width: 58rem; margin: 2rem auto; padding: 0 1rem; color: #222 }
-h1, h2 { line-height: 1.2 } h2 { margin-top: 2.5rem }
-figure { margin: 1rem 0; break-inside: avoid } figcaption { color: #555; font-size: .9rem }
-img { max-width: 100%; display: block } img.pixels { width: 100%; image-rendering: pixelated }
-div.table { overflow-x: auto } table { border-collapse: collapse; font-size: .9rem; white-space: nowrap }
-th, td { padding: .3rem .6rem; text-align: right; border-bottom: 1px solid #ddd }
-th:first-child, td:first-child { text-align: left } tr.chosen td { font-weight: 600 } small { color: #555 }
-@media print { body { max-width: none; margin: 0 } h2 { break-after: avoid } }
-"""
-
 
 def write_report(result: dict[str, Any], place: ExperimentFolder) -> None:
     """Write report.html from what `few_shot` found and the pictures in the folder.
@@ -62,30 +49,31 @@ def write_report(result: dict[str, Any], place: ExperimentFolder) -> None:
     label, shots, draws = config["hold_out"], config["shots"], config["draws"]
     title = f"New pictures of label {label} from {shots} shots"
     parts = [
-        f"<h1>{title}</h1>",
-        _paragraph(
+        page.paragraph(
             f"Models learned the images of {config['dataset']} without label {label}. From {shots} images of "
             f"it, {result['pictures']:,} new ones were drawn on each route, in {draws} draws of other shots."
         ),
         "<h2>The models</h2>",
         _models_table(result),
-        _picture(
-            place, "learning_curves", "Validation bits per dimension while the models trained.", ""
+        page.picture(
+            place.picture("learning_curves"),
+            "Validation bits per dimension while the models trained.",
+            crisp=False,
         ),
-        *(
-            _picture(place, f"model_{name}", f"{name}: pictures at temperature 1.")
-            for name in result["models"]
+        page.picture(
+            place.picture("models"),
+            "Ten pictures of each model at temperature 1, a row each, in the order of the table.",
         ),
         f"<h2>The routes to label {label}</h2>",
-        _paragraph(
+        page.paragraph(
             f"Through {result['chosen']}, the best model by validation. Pictures of the first draw."
         ),
         *(
-            _picture(place, f"route_{name}", f"{name}: {_describe(name, shots)}.")
+            page.picture(place.picture(f"route_{name}"), f"{name}: {_describe(name, shots)}.")
             for name in result["routes"]
         ),
         "<h2>Scores</h2>",
-        _paragraph(_verdict(result["routes"])),
+        page.paragraph(_verdict(result["routes"])),
         _scores_table(result),
         "<dl>"
         + "".join(
@@ -93,35 +81,38 @@ def write_report(result: dict[str, Any], place: ExperimentFolder) -> None:
         )
         + "</dl>",
         "<h2>A morph</h2>",
-        _picture(place, "morph", "From an image to another and back: images above, latents below."),
+        page.picture(
+            place.picture("morph"),
+            "From an image to another and back: images above, latents below.",
+        ),
         "<h2>How it was made</h2>",
-        _paragraph(result["command"], tag="code"),
-        _paragraph(
+        page.paragraph(result["command"], tag="code"),
+        page.paragraph(
             f"On {result['device']}, with "
             + ", ".join(f"{name} {version}" for name, version in result["versions"].items())
             + f"; the last start of the command took {result['seconds']:.0f} s."
         ),
     ]
-    text = (
-        f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{title}</title>'
-        f'<meta name="viewport" content="width=device-width, initial-scale=1"><style>{STYLE}</style></head>'
-        f"<body>\n{chr(10).join(parts)}\n</body></html>\n"
-    )
-    with replacing(place.report) as temporary:
-        temporary.write_text(text)
+    page.write(place.report, title, parts)
+
+
+def in_words(scores: dict[str, Any], score: str) -> str:
+    """A score of a route, with its standard error; nothing if the route does not have it."""
+    found = scores.get(score)
+    if not found:
+        return ""
+    decimals, _ = SCORES[score]
+    error = found["standard_error"]
+    return f"{found['mean']:.{decimals}f}" + ("" if error is None else f" ± {error:.{decimals}f}")
 
 
 def _verdict(routes) -> str:
-    def frechet(name):
-        found = routes[name]["frechet"]
-        error = found["standard_error"]
-        return f"{found['mean']:.1f}" + (f" ± {error:.1f}" if error is not None else "")
-
-    best = min(ROUTES, key=lambda name: routes[name]["frechet"]["mean"])
+    frechet = {name: in_words(scores, "frechet") for name, scores in routes.items()}
+    best = min(set(ROUTES) & set(routes), key=lambda name: routes[name]["frechet"]["mean"])
     return (
-        f"By the Frechet distance, the pictures of {best} are nearest to real ones: {frechet(best)}. Affine "
-        f"maps of the shots, without a flow, have {frechet('affine_maps')}; as many real images, "
-        f"{frechet('real')}. Means over all draws, with standard errors."
+        f"By the Frechet distance, the pictures of {best} are nearest to real ones: {frechet[best]}. Affine "
+        f"maps of the shots, without a flow, have {frechet['affine_maps']}; as many real images, "
+        f"{frechet['real']}. Means over all draws, with standard errors."
     )
 
 
@@ -151,46 +142,18 @@ def _models_table(result) -> str:
             ]
         )
     names = list(result["models"])
-    return _table(columns, rows, names.index(result["chosen"]))
+    return page.table(columns, rows, names.index(result["chosen"]))
 
 
 def _scores_table(result) -> str:
-    rows = []
-    for name, scores in result["routes"].items():
-        row = [name]
-        for score, (decimals, _) in SCORES.items():
-            found = scores.get(score)
-            error = found and found["standard_error"]
-            text = f"{found['mean']:.{decimals}f}" if found else ""
-            row.append(text + (f" ± {error:.{decimals}f}" if error is not None else ""))
-        rows.append(row)
-    return _table(["route", *SCORES], rows)
+    rows = [
+        [name, *(in_words(scores, score) for score in SCORES)]
+        for name, scores in result["routes"].items()
+    ]
+    return page.table(["route", *SCORES], rows)
 
 
 def _describe(name: str, shots: int) -> str:
     if name in CONTROLS:
         return CONTROLS[name]
     return ROUTES[name].for_shots(shots, dimensions=sys.maxsize).title
-
-
-def _table(columns: Iterable[Any], rows: list[list[Any]], chosen: int | None = None) -> str:
-    def line(values, tag):
-        return "".join(f"<{tag}>{html.escape(str(value))}</{tag}>" for value in values)
-
-    body = "\n".join(
-        f"<tr{' class=chosen' if number == chosen else ''}>{line(row, 'td')}</tr>"
-        for number, row in enumerate(rows)
-    )
-    return f'<div class="table"><table><tr>{line(columns, "th")}</tr>\n{body}</table></div>'
-
-
-def _picture(place: ExperimentFolder, name: str, caption: str, kind: str = "pixels") -> str:
-    content = base64.b64encode(place.picture(name).read_bytes()).decode()
-    return (
-        f'<figure><img class="{kind}" alt="{html.escape(caption)}" src="data:image/png;base64,{content}">'
-        f"<figcaption>{html.escape(caption)}</figcaption></figure>"
-    )
-
-
-def _paragraph(text: str, tag: str = "p") -> str:
-    return f"<{tag}>{html.escape(text)}</{tag}>"

@@ -9,7 +9,7 @@ import numpy as np
 from rich.console import Console
 from rich.progress import Progress, TextColumn
 
-from tfp_realnvp import datasets, evaluation, fewshot
+from tfp_realnvp import datasets, evaluation, fewshot, views
 from tfp_realnvp.experiments.config import FewShotConfig
 from tfp_realnvp.experiments.folder import ExperimentFolder
 from tfp_realnvp.flows import ImageFlow
@@ -39,7 +39,9 @@ def score(
     Returns:
       Rows with `draw`, `route`, the scores of `evaluation.Judge`, `bits_per_dim` and `variance_floor`.
     """
-    names = (*fewshot.CONTROLS, *fewshot.ROUTES)
+    names = fewshot.names_of_routes(config.shots)
+    if left_out := set(fewshot.ROUTES) - set(names):
+        say(f"with one shot, there is nothing on {', '.join(sorted(left_out))}")
     rows = [
         row
         for row in place.read_scores()
@@ -53,7 +55,8 @@ def score(
         return rows
     judge = _judge(config, place, data, say)
     label, pictures = config.hold_out, number_of_pictures(config, data)
-    unseen = data.test.only([label]).images
+    unseen = fewshot.Unseen(flow, data.test.only([label]).images)
+    adapter = fewshot.Adapter(flow)
     console = Console(stderr=True)
     bar = Progress(
         *Progress.get_default_columns(),
@@ -71,10 +74,10 @@ def score(
                 data.train, label, config.shots, config.seed + draw
             )
             drawn_on_routes = fewshot.draw_routes(
-                flow,
-                shots,
                 unseen,
+                shots,
                 more,
+                adapter=adapter,
                 pictures=pictures,
                 seed=config.seed + draw,
                 skip=frozenset(name for name in names if (draw, name) in done),
@@ -89,7 +92,8 @@ def score(
                     "variance_floor": drawn.variance_floor,
                 }
                 if draw == 0:
-                    place.draw_row(f"route_{drawn.route}", drawn.images, flow.levels)
+                    row_of_ten = drawn.images[: views.COLUMNS]
+                    place.draw_grid(f"route_{drawn.route}", row_of_ten, flow.levels)
                 place.add_score(row)
                 rows.append(row)
                 bar.update(task, advance=1, step="")

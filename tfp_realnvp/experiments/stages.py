@@ -23,14 +23,15 @@ from tfp_realnvp.flows.morph import morph
 from tfp_realnvp.training.config import TrainingConfig
 from tfp_realnvp.training.run_folder import RunFolder
 
-__all__ = ["few_shot"]
+__all__ = ["few_shot", "say_on_standard_error"]
 
 PACKAGES = ("tfp-realnvp", "tensorflow", "keras", "tensorflow-probability")
 MORPHED = (2, 8)  # the labels of the original's animation
 MORPH_STEPS = 9
 
 
-def _say(message: str) -> None:
+def say_on_standard_error(message: str) -> None:
+    """Print a message where it is not in the way of a result."""
     print(message, file=sys.stderr, flush=True)
 
 
@@ -39,7 +40,9 @@ def few_shot(
     folder: str | Path,
     *,
     run_dir: str | Path | None = None,
-    say: Callable[[str], None] = _say,
+    models: Path | None = None,
+    classifier: Path | None = None,
+    say: Callable[[str], None] = say_on_standard_error,
 ) -> dict[str, Any]:
     """Train four models, choose one by validation, draw a label that it never saw from a few shots, and report.
 
@@ -49,6 +52,10 @@ def few_shot(
       config: what is learned, held out, and drawn how often.
       folder: where everything is written: report.html, results.json, scores.jsonl, models/, pictures/.
       run_dir: a finished run of the same data set with the same label held out, in place of the four models.
+      models: a folder for the four models, shared by other experiments with the same label held out. None
+        means one in the folder.
+      classifier: a file, NAME.keras, for the classifier that judges the pictures, shared by other experiments
+        on the same data set. None means one in the folder.
       say: called with messages for the user.
 
     Returns:
@@ -63,7 +70,7 @@ def few_shot(
     Example:
       `few_shot(FewShotConfig(dataset="mnist"), "experiments/nines")`
     """
-    place = ExperimentFolder(folder)
+    place = ExperimentFolder(folder, models=models, classifier=classifier)
     run = None if run_dir is None else RunFolder(Path(run_dir).resolve())
     with place.locked(), many_models():
         data = datasets.load(config.dataset, manual_dir=config.manual_dir)
@@ -183,16 +190,15 @@ def _metrics(run: RunFolder) -> dict[str, Any]:
 
 
 def _draw_models(models, place: ExperimentFolder, config: FewShotConfig) -> None:
-    """Ten samples of each model, and their learning curves in one figure."""
-    histories = {}
-    for name, metrics in models.items():
-        run = RunFolder(metrics["folder"])
-        histories[name] = run.read_history()
-        target = place.picture(f"model_{name}")
-        if not target.exists():
+    """Ten samples of each model in one picture, a row each, and their learning curves in one figure."""
+    runs = [RunFolder(metrics["folder"]) for metrics in models.values()]
+    if not place.picture("models").exists():
+        drawn = []
+        for run in runs:
             flow = run.load_model()
-            images = flow.sample(views.COLUMNS, seed=config.seed).numpy()
-            place.draw_row(f"model_{name}", images, flow.levels)
+            drawn.append(flow.sample(views.COLUMNS, seed=config.seed).numpy())
+        place.draw_grid("models", np.concatenate(drawn), flow.levels)
+    histories = {name: run.read_history() for name, run in zip(models, runs, strict=True)}
     views.write_png(views.learning_curves(histories), place.picture("learning_curves"))
 
 

@@ -1,5 +1,7 @@
+from .adaptation import Adapter as Adapter
 from .adaptation import adapt as adapt
 from .affine_maps import AffineMaps as AffineMaps
+from .affine_maps import with_maps as with_maps
 from .comparison import Comparison as Comparison
 from .comparison import compare as compare
 from .gaussians import check_shots as check_shots
@@ -12,6 +14,7 @@ from .gaussians import sample_images as sample_images
 from .multinormal import FittedGaussian as FittedGaussian
 from .protocol import Drawn as Drawn
 from .protocol import draw_routes as draw_routes
+from .protocol import names_of_routes as names_of_routes
 from .route import ADAPTED as ADAPTED
 from .route import BASELINE as BASELINE
 from .route import CHOSEN as CHOSEN

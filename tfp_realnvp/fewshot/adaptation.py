@@ -15,70 +15,134 @@ from tfp_realnvp.flows import ImageFlow
 from tfp_realnvp.flows.checks import check_images
 from tfp_realnvp.optimizers import Adam
 
-__all__ = ["adapt"]
+__all__ = ["Adapter", "adapt"]
 
 
 def adapt(
     flow: ImageFlow,
     shots: np.ndarray,
     *,
-    maps: AffineMaps | None = None,
-    steps: int = 300,
-    batch_size: int = 32,
-    learning_rate: float = 5e-4,
     seed: int = 0,
     on_step: Callable[[int], object] = lambda step: None,
+    **options,
 ) -> ImageFlow:
     """A copy of a flow that is trained on from a few images, on small affine maps of them.
 
-    Then fit a Gaussian to the latents of the shots in the copy: it draws better than one in the flow itself.
+    Then fit a Gaussian to the latents of the shots and of maps of them (`with_maps`) in the copy: it draws
+    better than one in the flow itself.
 
     Args:
       flow: a trained flow without labels. It is not changed.
       shots: uint8 [n, height, width, channels], n at least 1.
-      maps: which maps are drawn. None means `AffineMaps()`.
-      steps: of training, at least 1. On two cores a step of the default flow takes a sixth of a second.
-      batch_size: maps of shots in a step, at least 1.
-      learning_rate: at the first step, above 0; it falls to 0 along a cosine.
       seed: of the maps and of the dequantization noise.
       on_step: called after each step, with its number from 1 on.
+      **options: `maps`, `steps`, `batch_size` and `learning_rate` of `Adapter`.
 
     Returns:
       A flow of the same class and configuration.
 
     Raises:
-      TypeError, ValueError: shots that do not fit the flow, a flow with labels, or a number below its limit.
+      TypeError, ValueError: shots that do not fit the flow, and as `Adapter`.
 
     Example:
-      `nines = fit_latent(adapt(flow, ten_nines), ten_nines, covariance="full", temperature=0.85)`
+      `fit_latent(adapt(flow, nines), with_maps(nines, 300), covariance="full", intrinsic_dimension=60)`
     """
-    if flow.labels:
-        raise ValueError("`flow` must be one without labels: there is no label for something new.")
-    if len(shots) < 1:
-        raise ValueError("`shots` must be at least 1 image, received none.")
-    for name, value in (("steps", steps), ("batch_size", batch_size)):
-        if value < 1:
-            raise ValueError(f"`{name}` must be at least 1, received {value}.")
-    if not learning_rate > 0:
-        raise ValueError(f"`learning_rate` must be above 0, received {learning_rate}.")
-    check_images(shots, flow.image_shape, levels=flow.levels)
-    copy = type(flow).from_config(
-        {**flow.get_config(), "dtype": hardware.default_precision(), "seed": seed}
-    )
-    copy.set_weights(flow.get_weights())
-    schedule = keras.optimizers.schedules.CosineDecay(learning_rate, steps)
-    copy.compile(Adam(schedule, global_clipnorm=1.0))
-    report = keras.callbacks.LambdaCallback(on_train_batch_end=lambda step, logs: on_step(step + 1))
-    copy.fit(
-        _batches(shots, maps or AffineMaps(), batch_size, seed),
-        steps_per_epoch=steps,
-        shuffle=False,  # the batches are
-        callbacks=[report],
-        verbose=0,
-    )
-    adapted = type(flow).from_config(flow.get_config())
-    adapted.set_weights(copy.get_weights())
-    return adapted
+    return Adapter(flow, **options)(shots, seed=seed, on_step=on_step)
+
+
+class Adapter:
+    """Adapts a flow to some shots, and then to others.
+
+    What is compiled for the first shots, which takes half a minute, serves for all others.
+
+    Args:
+      flow: a trained flow without labels. It is not changed.
+      maps: which maps are drawn. None means `AffineMaps()`.
+      steps: of training, at least 1. On two cores a step of the default flow takes a sixth of a second.
+      batch_size: maps of shots in a step, at least 1.
+      learning_rate: at the first step, above 0; it falls to 0 along a cosine.
+
+    Attributes:
+      maps: as given, or the default.
+
+    Raises:
+      ValueError: a flow with labels, or a number below its limit.
+
+    Example:
+      `adapted = Adapter(flow, steps=100)(ten_nines, seed=1)`
+    """
+
+    def __init__(
+        self,
+        flow: ImageFlow,
+        *,
+        maps: AffineMaps | None = None,
+        steps: int = 300,
+        batch_size: int = 32,
+        learning_rate: float = 5e-4,
+    ):
+        if flow.labels:
+            raise ValueError(
+                "`flow` must be one without labels: there is no label for something new."
+            )
+        for name, value in (("steps", steps), ("batch_size", batch_size)):
+            if value < 1:
+                raise ValueError(f"`{name}` must be at least 1, received {value}.")
+        if not learning_rate > 0:
+            raise ValueError(f"`learning_rate` must be above 0, received {learning_rate}.")
+        self.maps = maps or AffineMaps()
+        self._steps = steps
+        self._batch_size = batch_size
+        self._start = flow.get_weights()
+        self._learner = type(flow).from_config(
+            {**flow.get_config(), "dtype": hardware.default_precision()}
+        )
+        schedule = keras.optimizers.schedules.CosineDecay(learning_rate, steps)
+        optimizer = Adam(schedule, global_clipnorm=1.0)
+        optimizer.build(self._learner.trainable_variables)
+        self._learner.compile(optimizer)
+        self._fresh = [variable.numpy() for variable in optimizer.variables]
+        self._adapted = type(flow).from_config(flow.get_config())
+
+    def __call__(
+        self,
+        shots: np.ndarray,
+        *,
+        seed: int = 0,
+        on_step: Callable[[int], object] = lambda step: None,
+    ) -> ImageFlow:
+        """Train a copy of the flow on from its weights.
+
+        Args:
+          shots: uint8 [n, height, width, channels], n at least 1.
+          seed: of the maps and of the dequantization noise.
+          on_step: called after each step, with its number from 1 on.
+
+        Returns:
+          A flow of the same class and configuration; the same object in every call, with other weights.
+
+        Raises:
+          TypeError, ValueError: shots that do not fit the flow.
+        """
+        if len(shots) < 1:
+            raise ValueError("`shots` must be at least 1 image, received none.")
+        check_images(shots, self._adapted.image_shape, levels=self._adapted.levels)
+        self._learner.set_weights(self._start)
+        self._learner.noise_count.assign(seed * self._steps % 2**31)
+        for variable, value in zip(self._learner.optimizer.variables, self._fresh, strict=True):
+            variable.assign(value)
+        report = keras.callbacks.LambdaCallback(
+            on_train_batch_end=lambda step, logs: on_step(step + 1)
+        )
+        self._learner.fit(
+            _batches(shots, self.maps, self._batch_size, seed),
+            steps_per_epoch=self._steps,
+            shuffle=False,  # the batches are
+            callbacks=[report],
+            verbose=0,
+        )
+        self._adapted.set_weights(self._learner.get_weights())
+        return self._adapted
 
 
 def _batches(shots, maps: AffineMaps, batch_size: int, seed: int) -> tf.data.Dataset:

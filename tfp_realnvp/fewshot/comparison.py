@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from tfp_realnvp.fewshot.gaussians import fit_route, sample_images
+from tfp_realnvp.fewshot.affine_maps import with_maps
+from tfp_realnvp.fewshot.gaussians import check_shots, fit_route, sample_images
 from tfp_realnvp.fewshot.multinormal import FittedGaussian
 from tfp_realnvp.fewshot.route import BASELINE, CHOSEN, Route, routes_to_compare
 from tfp_realnvp.fewshot.unseen import Unseen, with_fair_floor
@@ -123,7 +124,8 @@ def compare(
 
     Args:
       flow: a trained flow.
-      shots: uint8 [n, height, width, channels], n at least 2, not all equal.
+      shots: uint8 [n, height, width, channels], n at least 1. If all are equal, only routes with maps are
+        compared.
       chosen: the route that the user wants.
       unseen: uint8 [m, height, width, channels], other images of the same kind. None means no scores.
       seed: of the shots' dequantization noise.
@@ -137,15 +139,24 @@ def compare(
     Example:
       `compare(flow, ten_nines, FOR_PICTURES).draw(40)`
     """
-    routes = routes_to_compare(chosen, len(shots), flow.dimensions)
-    fits = {name: fit_route(flow, shots, route, seed=seed) for name, route in routes.items()}
+    different = len(np.unique(shots, axis=0))
+    routes = routes_to_compare(chosen, different, flow.dimensions)
+    points = {name: with_maps(shots, route.maps, seed=seed) for name, route in routes.items()}
+    check_shots(points.get(CHOSEN, shots))
+    fits = {name: fit_route(flow, points[name], route, seed=seed) for name, route in routes.items()}
     if unseen is None:
         return Comparison(shots, flow.levels, seed, routes, fits, 0, {}, {}, {})
     others = Unseen(flow, unseen)
-    fair = {name: with_fair_floor(flow, shots, route, seed=seed) for name, route in routes.items()}
+    fair = {
+        name: with_fair_floor(flow, points[name], route, shots=len(shots), seed=seed)
+        for name, route in routes.items()
+    }
 
     def score(some):
-        return {name: others.bits_per_dim(shots, route, seed=seed) for name, route in some.items()}
+        return {
+            name: others.bits_per_dim(points[name], route, seed=seed)
+            for name, route in some.items()
+        }
 
     scores = {"flow": others.bits_per_dim_of_flow(), **score(routes)}
     return Comparison(

@@ -188,10 +188,14 @@ def check_shots(shots: np.ndarray) -> None:
       ValueError: fewer than two shots, or shots that are all equal.
     """
     if len(shots) < 2:
-        raise ValueError(f"`shots` must be at least 2 images, received {len(shots)}.")
+        raise ValueError(
+            f"`shots` must be at least 2 images, received {len(shots)}: give more, or take a route with affine "
+            "maps of the shots, such as `adapt`."
+        )
     if np.all(np.equal(shots, shots[0])):
         raise ValueError(
-            "`shots` are all equal: there is no spread to fit a Gaussian to. Choose different images."
+            "`shots` are all equal: there is no spread to fit a Gaussian to. Choose different images, or take "
+            "a route with affine maps of the shots, such as `adapt`."
         )
 
 

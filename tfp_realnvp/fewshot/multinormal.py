@@ -11,6 +11,7 @@ import numpy as np
 from tensorflow_probability import distributions as tfd
 
 from tfp_realnvp.fewshot.route import COVARIANCES
+from tfp_realnvp.fewshot.smoothed_bootstrap import SmoothedBootstrap
 
 __all__ = ["FittedGaussian", "choose_floor", "fit"]
 
@@ -20,7 +21,7 @@ class FittedGaussian:
     """A Gaussian fitted to points, and what the variance floor did to it.
 
     Attributes:
-      distribution: the Gaussian, or a transformation of it.
+      distribution: the Gaussian, or a mixture of Gaussians, or a transformation of one of them.
       variance_floor: no direction of the Gaussian has a smaller variance, before the temperature.
       raised: the number of directions whose variance was raised to the floor.
     """
@@ -37,6 +38,7 @@ def fit(
     intrinsic_dimension: int | None = None,
     temperature: float = 1.0,
     variance_floor: float = 1e-4,
+    bandwidth: float = 1.0,
 ) -> FittedGaussian:
     """Fit a Gaussian to points.
 
@@ -48,6 +50,11 @@ def fit(
       directions; all other directions have the same variance, the mean of what is left there
       (probabilistic PCA). n points span n - 1 directions, so k is at most n - 1, which is its default.
 
+    With a bandwidth h below 1, the Gaussian becomes a mixture with the same mean and covariance: around each
+    point, drawn towards the mean by the factor sqrt(1 - h**2), a Gaussian with h times the standard deviations
+    (the smoothed bootstrap). What is drawn stays nearer to single points: between points that are unlike, there
+    may be nothing that makes sense.
+
     Args:
       points: float array [n, d], n at least 2.
       covariance: "diagonal", "spherical" or "full".
@@ -55,6 +62,7 @@ def fit(
       temperature: above 0; standard deviations are multiplied by it, after the floor.
       variance_floor: smallest variance of a direction, above 0. A few points say nothing about most
         directions; without a floor the density there would be infinitely narrow.
+      bandwidth: h, above 0 and at most 1.
 
     Returns:
       A `FittedGaussian` with a distribution over float32 [d].
@@ -72,22 +80,17 @@ def fit(
 
     Reference:
       Tipping, Bishop (1999), Probabilistic principal component analysis, section 3.2.
+      Silverman, Young (1987), The bootstrap: to smooth or not to smooth?
     """
     points = np.asarray(points, np.float64)
-    _check(points, covariance, intrinsic_dimension, temperature, variance_floor)
+    _check(points, covariance, intrinsic_dimension, temperature, variance_floor, bandwidth)
     moments = _moments(points, covariance, intrinsic_dimension)
-    variances, rest = moments.at_least(variance_floor)
-    mean = _float32(moments.mean)
-    if moments.directions is not None:
-        factor = temperature * moments.directions.T * np.sqrt(variances - rest)
-        distribution = tfd.MultivariateNormalDiagPlusLowRankCovariance(
-            loc=mean,
-            cov_diag_factor=_float32(np.full(points.shape[1], temperature**2 * rest)),
-            cov_perturb_factor=_float32(factor),
-        )
+    centers = moments.centers(points, temperature, bandwidth)
+    if bandwidth == 1:
+        distribution = moments.gaussian(centers[0], variance_floor, temperature)
     else:
-        scale = temperature * np.sqrt(variances)
-        distribution = tfd.MultivariateNormalDiag(mean, _float32(scale))
+        noise = moments.gaussian(0 * moments.mean, variance_floor, temperature * bandwidth)
+        distribution = SmoothedBootstrap(_float32(centers), noise)
     return FittedGaussian(distribution, variance_floor, moments.below(variance_floor))
 
 
@@ -95,20 +98,24 @@ def choose_floor(
     points: np.ndarray,
     floors: Sequence[float] | np.ndarray,
     *,
+    groups: np.ndarray | None = None,
     covariance: str = "diagonal",
     intrinsic_dimension: int | None = None,
     temperature: float = 1.0,
+    bandwidth: float = 1.0,
 ) -> float:
     """The variance floor under which points are likeliest that the Gaussian was not fitted to.
 
-    Each point in turn is left out, and scored under the Gaussian of the others.
+    Each point in turn, or each group of points, is left out and scored under the Gaussian of the others.
 
     Args:
       points: float array [n, d], n at least 3, of which no n - 1 are all equal.
       floors: variances to choose among, each above 0.
+      groups: int [n], equal for points that are left out together. None means each by itself.
       covariance: as in `fit`.
-      intrinsic_dimension: as in `fit`; n - 1 becomes n - 2 where a point is left out.
+      intrinsic_dimension: as in `fit`; at most one less than the points that are left.
       temperature: as in `fit`.
+      bandwidth: as in `fit`.
 
     Returns:
       One of the floors.
@@ -126,13 +133,16 @@ def choose_floor(
     if len(floors) < 1:
         raise ValueError("`floors` must be at least 1 variance, received none.")
     points = np.asarray(points, np.float64)
-    rank = intrinsic_dimension and min(intrinsic_dimension, len(points) - 2)
+    groups = np.arange(len(points)) if groups is None else np.asarray(groups)
     scores = np.zeros(len(floors))
-    for index, point in enumerate(points):
-        others = np.delete(points, index, axis=0)
-        _check(others, covariance, rank, temperature, min(floors))
+    for group in np.unique(groups):
+        left_out, others = points[groups == group], points[groups != group]
+        rank = intrinsic_dimension and min(intrinsic_dimension, len(others) - 1)
+        _check(others, covariance, rank, temperature, min(floors), bandwidth)
         moments = _moments(others, covariance, rank)
-        scores += [moments.log_prob(point, floor, temperature) for floor in floors]
+        centers = moments.centers(others, temperature, bandwidth)
+        for point in left_out:
+            scores += moments.log_probs(point, centers, floors, temperature * bandwidth)
     return float(floors[int(np.argmax(scores))])
 
 
@@ -165,14 +175,36 @@ class _Moments(NamedTuple):
         """How many directions have a smaller variance than the floor."""
         return int(np.sum(self.variances < floor)) + (self.others if self.rest < floor else 0)
 
-    def log_prob(self, point: np.ndarray, floor: float, temperature: float) -> float:
-        """Of a point [d] under the Gaussian with these moments."""
-        variances, rest = (temperature**2 * part for part in self.at_least(floor))
-        deviation = point - self.mean
-        along = deviation if self.directions is None else self.directions @ deviation
-        squares = np.sum(along**2 / variances) + (deviation @ deviation - along @ along) / rest
-        log_det = np.sum(np.log(variances)) + self.others * math.log(rest)
-        return -0.5 * float(squares + log_det + point.size * math.log(2 * math.pi))
+    def centers(self, points: np.ndarray, temperature: float, bandwidth: float) -> np.ndarray:
+        """The means of the mixture's Gaussians, [n, d], or of the one Gaussian, [1, d]."""
+        if bandwidth == 1:
+            return self.mean[None]
+        return self.mean + temperature * math.sqrt(1 - bandwidth**2) * (points - self.mean)
+
+    def gaussian(self, mean: np.ndarray, floor: float, scale: float) -> tfd.Distribution:
+        """With this covariance, another mean [d], and standard deviations times a scale."""
+        variances, rest = self.at_least(floor)
+        if self.directions is None:
+            return tfd.MultivariateNormalDiag(_float32(mean), _float32(scale * np.sqrt(variances)))
+        return tfd.MultivariateNormalDiagPlusLowRankCovariance(
+            loc=_float32(mean),
+            cov_diag_factor=_float32(np.full(mean.size, scale**2 * rest)),
+            cov_perturb_factor=_float32(scale * self.directions.T * np.sqrt(variances - rest)),
+        )
+
+    def log_probs(self, point: np.ndarray, centers: np.ndarray, floors, scale: float) -> np.ndarray:
+        """Of a point [d] under a mixture of such Gaussians around centers [c, d], for each floor."""
+        deviations = point - centers
+        along = deviations if self.directions is None else deviations @ self.directions.T
+        across = np.sum(deviations**2, axis=-1) - np.sum(along**2, axis=-1)
+        result = []
+        for floor in floors:
+            variances, rest = (scale**2 * part for part in self.at_least(floor))
+            squares = np.sum(along**2 / variances, axis=-1) + across / rest
+            log_det = np.sum(np.log(variances)) + self.others * math.log(rest)
+            log_probs = -0.5 * (squares + log_det + point.size * math.log(2 * math.pi))
+            result.append(np.logaddexp.reduce(log_probs) - math.log(len(centers)))
+        return np.array(result)
 
 
 def _moments(points, covariance, intrinsic_dimension) -> _Moments:
@@ -194,7 +226,7 @@ def _float32(values) -> np.ndarray:
     return np.asarray(values, np.float32)
 
 
-def _check(points, covariance, intrinsic_dimension, temperature, variance_floor):
+def _check(points, covariance, intrinsic_dimension, temperature, variance_floor, bandwidth):
     if points.ndim != 2 or len(points) < 2:
         raise ValueError(
             f"`points` must be at least 2 points [n, d], received the shape {list(points.shape)}."
@@ -222,3 +254,5 @@ def _check(points, covariance, intrinsic_dimension, temperature, variance_floor)
     for name, value in (("temperature", temperature), ("variance_floor", variance_floor)):
         if not (value > 0 and np.isfinite(value)):
             raise ValueError(f"`{name}` must be above 0, received {value}.")
+    if not 0 < bandwidth <= 1:
+        raise ValueError(f"`bandwidth` must be above 0 and at most 1, received {bandwidth}.")

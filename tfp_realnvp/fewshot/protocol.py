@@ -9,19 +9,17 @@ import numpy as np
 import tensorflow as tf
 
 from tfp_realnvp.compute.random_numbers import to_seed
-from tfp_realnvp.fewshot.adaptation import adapt
-from tfp_realnvp.fewshot.affine_maps import AffineMaps
+from tfp_realnvp.fewshot.adaptation import Adapter
+from tfp_realnvp.fewshot.affine_maps import with_maps
 from tfp_realnvp.fewshot.gaussians import (
-    check_shots,
     fit_route,
     latent_gaussian,
     sample_images,
 )
-from tfp_realnvp.fewshot.route import ROUTES
+from tfp_realnvp.fewshot.route import CONTROLS, ROUTES
 from tfp_realnvp.fewshot.unseen import Unseen, with_fair_floor
-from tfp_realnvp.flows import ImageFlow
 
-__all__ = ["Drawn", "draw_routes"]
+__all__ = ["Drawn", "draw_routes", "names_of_routes"]
 
 
 class Drawn(NamedTuple):
@@ -41,28 +39,37 @@ class Drawn(NamedTuple):
     variance_floor: float | None = None
 
 
+def names_of_routes(shots: int) -> tuple[str, ...]:
+    """The names of what is drawn from so many different shots: of the controls, and of the routes.
+
+    A Gaussian needs two different points: with one shot, only routes with maps have them.
+    """
+    routes = (name for name, route in ROUTES.items() if shots + route.maps > 1)
+    return (*CONTROLS, *routes)
+
+
 def draw_routes(
-    flow: ImageFlow,
+    unseen: Unseen,
     shots: np.ndarray,
-    unseen: np.ndarray,
     more: np.ndarray,
     *,
+    adapter: Adapter | None = None,
     pictures: int = 1000,
     seed: int = 0,
-    maps: AffineMaps | None = None,
     skip: frozenset[str] = frozenset(),
     on_step: Callable[[int], object] = lambda step: None,
 ) -> Iterator[Drawn]:
     """Draw pictures from the same shots as each of `CONTROLS` does, and on each of `ROUTES`.
 
     Args:
-      flow: a trained flow without labels.
-      shots: uint8 [k, height, width, channels], k at least 2, not all equal.
-      unseen: uint8 [m, height, width, channels], real images of the same kind, for the bits.
+      unseen: real images of the same kind, for the bits, and a trained flow without labels.
+      shots: uint8 [k, height, width, channels], k at least 1. If all are equal, only routes with maps are
+        followed.
       more: uint8 [at least `pictures`, height, width, channels], other real images of the same kind.
+      adapter: of the flow; its maps are those of the control, too. None means `Adapter(unseen.flow)`. Give the
+        same one for other shots: it is compiled once.
       pictures: how many are drawn on each route.
       seed: of everything that is drawn.
-      maps: which affine maps are drawn. None means `AffineMaps()`.
       skip: names of routes that are left out.
       on_step: called after each step of an adaptation.
 
@@ -73,13 +80,14 @@ def draw_routes(
       TypeError, ValueError: as `fit_latent`.
 
     Example:
-      `for drawn in draw_routes(flow, ten_nines, test_nines, train_nines): print(drawn.bits_per_dim)`
+      `for drawn in draw_routes(Unseen(flow, test_nines), ten_nines, train_nines): print(drawn.bits_per_dim)`
     """
-    check_shots(shots)
+    flow = unseen.flow
+    adapter = adapter or Adapter(flow)
     repeated = np.resize(np.arange(len(shots)), pictures)
     controls = {
         "shots": lambda: shots[repeated],
-        "affine_maps": lambda: (maps or AffineMaps())(
+        "affine_maps": lambda: adapter.maps(
             tf.constant(shots[repeated]), seed=[seed, pictures]
         ).numpy(),
         "real": lambda: more[:pictures],
@@ -87,16 +95,21 @@ def draw_routes(
     for name, draw in controls.items():
         if name not in skip:
             yield Drawn(name, draw())
-    routes = {name: route for name, route in ROUTES.items() if name not in skip}
-    flows = {False: flow}
+    possible = set(names_of_routes(len(np.unique(shots, axis=0)))) - skip
+    routes = {
+        name: route.for_shots(len(shots), flow.dimensions)
+        for name, route in ROUTES.items()
+        if name in possible
+    }
+    scores = {False: unseen}
     if any(route.adapted for route in routes.values()):
-        flows[True] = adapt(flow, shots, maps=maps, seed=seed, on_step=on_step)
-    scores = {adapted: Unseen(through, unseen) for adapted, through in flows.items()}
+        scores[True] = Unseen(adapter(shots, seed=seed, on_step=on_step), unseen.images)
     for name, route in routes.items():
-        through = flows[route.adapted]
-        fair = with_fair_floor(through, shots, route, seed=seed)
-        bits = scores[route.adapted].bits_per_dim(shots, fair, seed=seed)
-        images = _draw(through, shots, route, pictures, seed)
+        through = scores[route.adapted].flow
+        points = with_maps(shots, route.maps, maps=adapter.maps, seed=seed)
+        fair = with_fair_floor(through, points, route, shots=len(shots), seed=seed)
+        bits = scores[route.adapted].bits_per_dim(points, fair, seed=seed)
+        images = _draw(through, points, route, pictures, seed)
         yield Drawn(name, images, bits, fair.variance_floor)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from typing import Any, Literal, get_args
 
 __all__ = [
@@ -33,6 +34,7 @@ SPACES = get_args(Space)
 # Latents of training images have variance 1. Every direction of the shots' latents varies by more than this.
 LATENT_VARIANCE_FLOOR = 0.01
 INTRINSIC_DIMENSION = 9  # of a low-rank covariance, if there are enough shots for it
+INTRINSIC_DIMENSION_OF_MAPS = 60  # and with affine maps of the shots
 
 
 def default_floor(space: Space, levels: int) -> float:
@@ -52,10 +54,13 @@ class Route:
       intrinsic_dimension: number of directions with a covariance of their own, with "full" alone. None means
         as many as the shots allow.
       temperature: scale of the Gaussian's standard deviations, above 0.
+      bandwidth: above 0 and at most 1. Below 1, the Gaussian becomes a mixture of Gaussians around the points.
       variance_floor: smallest variance of a direction, above 0. None means `LATENT_VARIANCE_FLOOR` for
         latents, and the variance of the dequantization noise for pixels.
       adapted: whether the latents are those of a copy of the flow that was first trained on from the shots,
         see `adaptation.adapt`. Whoever follows such a route gives this copy as the flow.
+      maps: how many affine maps of the shots the Gaussian is fitted to beside the shots, 0 or more. Whoever
+        follows such a route gives the shots with their maps, see `affine_maps.with_maps`.
 
     Example:
       >>> Route(intrinsic_dimension=9, temperature=0.7).title
@@ -66,8 +71,10 @@ class Route:
     covariance: Covariance = "full"
     intrinsic_dimension: int | None = None
     temperature: float = 1.0
+    bandwidth: float = 1.0
     variance_floor: float | None = None
     adapted: bool = False
+    maps: int = 0
 
     def __post_init__(self):
         for name, known in (("space", SPACES), ("covariance", COVARIANCES)):
@@ -76,6 +83,16 @@ class Route:
                 raise ValueError(f"`{name}` must be one of {', '.join(known)}, received {value!r}.")
         if self.adapted and self.space != "latents":
             raise ValueError("`adapted` goes with the `space` latents alone: leave it out.")
+        for name in ("temperature", "variance_floor"):
+            value = getattr(self, name)
+            if value is not None and not 0 < value < math.inf:
+                raise ValueError(f"`{name}` must be above 0, received {value}.")
+        if not 0 < self.bandwidth <= 1:
+            raise ValueError(
+                f"`bandwidth` must be above 0 and at most 1, received {self.bandwidth}."
+            )
+        if self.maps < 0:
+            raise ValueError(f"`maps` must be 0 or more, received {self.maps}.")
 
     @property
     def title(self) -> str:
@@ -85,7 +102,9 @@ class Route:
         heat = "" if self.temperature == 1 else f", temperature {self.temperature:g}"
         baseline = " (the baseline)" if self == BASELINE else ""
         adapted = " after adaptation" if self.adapted else ""
-        return f"a Gaussian on {self.space}{adapted}, {covariance}{heat}{baseline}"
+        maps = " of maps" if self.maps else ""
+        kind = "a Gaussian" if self.bandwidth == 1 else f"a mixture (bandwidth {self.bandwidth:g})"
+        return f"{kind} on {self.space}{maps}{adapted}, {covariance}{heat}{baseline}"
 
     @property
     def options(self) -> dict[str, Any]:
@@ -94,6 +113,7 @@ class Route:
             "covariance": self.covariance,
             "intrinsic_dimension": self.intrinsic_dimension,
             "temperature": self.temperature,
+            "bandwidth": self.bandwidth,
             "variance_floor": self.variance_floor,
         }
 
@@ -111,17 +131,18 @@ class Route:
           dimensions: numbers in an image.
 
         Returns:
-          A route. A full covariance has the intrinsic dimension 9, or what so few shots allow.
+          A route. A full covariance has the intrinsic dimension 9, with maps 60, or what so few points allow.
         """
         if self.covariance != "full" or self.intrinsic_dimension is not None:
             return self
-        rank = min(INTRINSIC_DIMENSION, shots - 1, dimensions)
+        most = INTRINSIC_DIMENSION_OF_MAPS if self.maps else INTRINSIC_DIMENSION
+        rank = min(most, shots + self.maps - 1, dimensions)
         return dataclasses.replace(self, intrinsic_dimension=rank)
 
 
 BASELINE = Route(space="pixels", covariance="diagonal")
 FOR_PICTURES = Route(temperature=0.7)  # draws the best pictures from ten shots without adaptation
-ADAPTED = Route(temperature=0.85, adapted=True)  # and with it
+ADAPTED = Route(temperature=0.85, bandwidth=0.5, adapted=True, maps=300)  # and with it
 
 
 # What few-shot pictures are scored beside: names, and what they are.
@@ -134,6 +155,7 @@ CONTROLS = {
 ROUTES = {
     "pixels_diagonal": BASELINE,
     "pixels_low_rank": Route(space="pixels"),
+    "pixels_mixture": dataclasses.replace(ADAPTED, space="pixels", adapted=False),
     "latent_diagonal": Route(covariance="diagonal"),
     "latent_low_rank": FOR_PICTURES,
     "adapted": ADAPTED,
@@ -147,7 +169,7 @@ def routes_to_compare(chosen: Route, shots: int, dimensions: int) -> dict[str, R
 
     Args:
       chosen: what the user wants, on latents; the comparison includes the same on pixels.
-      shots: number of shots, at least 2.
+      shots: number of different shots, at least 1. From one, only routes with maps lead on.
       dimensions: numbers in an image.
 
     Returns:
@@ -173,4 +195,5 @@ def routes_to_compare(chosen: Route, shots: int, dimensions: int) -> dict[str, R
         ).for_shots(shots, dimensions)
         for prefix, (space, floor) in spaces.items()
         for name, kind in kinds.items()
+        if shots + kind.maps > 1
     }

@@ -17,7 +17,9 @@ __all__ = ["Unseen", "with_fair_floor"]
 FLOORS = np.geomspace(1e-4, 10.0, 16)  # variances to choose among
 
 
-def with_fair_floor(flow: ImageFlow, shots: np.ndarray, route: Route, *, seed: int = 0) -> Route:
+def with_fair_floor(
+    flow: ImageFlow, images: np.ndarray, route: Route, *, shots: int | None = None, seed: int = 0
+) -> Route:
     """The route with the variance floor under which shots are likeliest that are left out, one at a time.
 
     Ten shots say nothing about the variance in most directions. A small floor there makes for good pictures,
@@ -25,9 +27,10 @@ def with_fair_floor(flow: ImageFlow, shots: np.ndarray, route: Route, *, seed: i
 
     Args:
       flow: the flow of the route.
-      shots: uint8 [n, height, width, channels], n at least 2. With fewer than three different ones, nothing can
-        be left out, and the floor is that of the route.
+      images: uint8 [n, height, width, channels], n at least 2: the shots, and their maps if the route has them.
+        With fewer than three different shots, nothing can be left out, and the floor is that of the route.
       route: from the shots to a distribution.
+      shots: number of shots; a shot is left out with its maps. None means that all images are shots.
       seed: of the shots' dequantization noise.
 
     Returns:
@@ -40,10 +43,12 @@ def with_fair_floor(flow: ImageFlow, shots: np.ndarray, route: Route, *, seed: i
       `with_fair_floor(flow, ten_nines, FOR_PICTURES).variance_floor`
     """
     floor = route.floor(flow.levels)
-    if len(np.unique(shots, axis=0)) > 2:
+    shots = len(images) if shots is None else shots
+    if len(np.unique(images[:shots], axis=0)) > 2:
         options = {name: value for name, value in route.options.items() if name != "variance_floor"}
-        points = route_points(flow, shots, route, seed=seed)
-        floor = multinormal.choose_floor(points, FLOORS, **options)
+        points = route_points(flow, images, route, seed=seed)
+        groups = np.arange(len(images)) % shots  # see `with_maps`
+        floor = multinormal.choose_floor(points, FLOORS, groups=groups, **options)
     return dataclasses.replace(route, variance_floor=floor)
 
 
@@ -56,48 +61,53 @@ class Unseen:
       flow: the flow of the routes.
       images: uint8 [n, height, width, channels].
 
+    Attributes:
+      flow: as given.
+      images: as given.
+
     Example:
       `Unseen(flow, test_nines).bits_per_dim(ten_nines, with_fair_floor(flow, ten_nines, route))`
     """
 
     def __init__(self, flow: ImageFlow, images: np.ndarray):
-        self._flow = flow
-        self._images = images
+        self.flow = flow
+        self.images = images
 
-    def bits_per_dim(self, shots: np.ndarray, route: Route, *, seed: int = 0) -> float:
+    def bits_per_dim(self, images: np.ndarray, route: Route, *, seed: int = 0) -> float:
         """The mean over the images under the distribution of a route.
 
         Args:
-          shots: uint8 [k, height, width, channels], k at least 2, not all equal.
+          images: uint8 [k, height, width, channels], k at least 2, not all equal: the shots, and their maps if
+            the route has them.
           route: from the shots to a distribution.
           seed: of the shots' dequantization noise.
 
         Raises:
           TypeError, ValueError: as `fit_latent`.
         """
-        flow = self._flow
-        points = route_points(flow, shots, route, seed=seed)
+        flow = self.flow
+        points = route_points(flow, images, route, seed=seed)
         options = {**route.options, "variance_floor": route.floor(flow.levels)}
         gaussian = multinormal.fit(points, **options).distribution
         if route.space == "latents":
             values = gaussian.log_prob(self._latents).numpy() + self._log_dets
         else:
-            values = gaussian.log_prob(route_points(flow, self._images, route)).numpy()
+            values = gaussian.log_prob(route_points(flow, self.images, route)).numpy()
             values -= flow.dimensions * np.log(flow.levels)
         return float(np.mean(pixels.bits_per_dim(values, flow.image_shape)))
 
     def bits_per_dim_of_flow(self) -> float:
         """The mean over the images under the flow's own distribution."""
-        return float(np.mean(pixels.bits_per_dim(self._log_probs, self._flow.image_shape)))
+        return float(np.mean(pixels.bits_per_dim(self._log_probs, self.flow.image_shape)))
 
     @functools.cached_property
     def _log_probs(self) -> np.ndarray:
-        return self._flow.log_prob(self._images).numpy()
+        return self.flow.log_prob(self.images).numpy()
 
     @functools.cached_property
     def _latents(self) -> np.ndarray:
         """With the noise of `_log_probs`, [n, d]."""
-        return self._flow.encode(self._images, seed=0).numpy().reshape(len(self._images), -1)
+        return self.flow.encode(self.images, seed=0).numpy().reshape(len(self.images), -1)
 
     @functools.cached_property
     def _log_dets(self) -> np.ndarray:

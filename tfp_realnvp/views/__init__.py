@@ -1,6 +1,6 @@
 """Pictures from arrays: grids of images, learning curves, morphs, searches."""
 
-from tfp_realnvp.views.curves import learning_curve, learning_curves
+from tfp_realnvp.views.curves import learning_curve, learning_curves, score_curves
 from tfp_realnvp.views.grids import COLUMNS, check_count, comparison, grid, scale_for, to_256_levels
 from tfp_realnvp.views.morphs import morph_strip, write_gif
 from tfp_realnvp.views.pictures import write_png
@@ -16,6 +16,7 @@ __all__ = [
     "learning_curves",
     "morph_strip",
     "scale_for",
+    "score_curves",
     "search_history",
     "to_256_levels",
     "write_gif",

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from matplotlib.figure import Figure
 
-__all__ = ["learning_curve", "learning_curves", "show_the_best"]
+__all__ = ["learning_curve", "learning_curves", "score_curves", "show_the_best"]
 
 
 def learning_curve(history: Mapping[str, Sequence[float]]) -> Figure:
@@ -55,6 +55,43 @@ def learning_curves(histories: Mapping[str, Sequence[Mapping[str, float]]]) -> F
     axes.set_ylabel("validation bits per dimension")
     axes.legend()
     axes.grid(alpha=0.3)
+    return figure
+
+
+def score_curves(
+    scores: Mapping[str, Mapping[str, Mapping[int, Mapping[str, float]]]],
+    *,
+    by: str,
+    logarithmic: bool = False,
+) -> Figure:
+    """Plot scores of several routes against what differs between experiments, with standard errors.
+
+    Args:
+      scores: `mean` and `standard_error` (None if there is none), by the name of the score, the name of the
+        route and the value of what differs.
+      by: what differs.
+      logarithmic: whether its axis is.
+
+    Returns:
+      A matplotlib figure, one pair of axes for each score.
+    """
+    values = sorted(
+        {value for routes in scores.values() for found in routes.values() for value in found}
+    )
+    figure = Figure(figsize=(7, 3.5 * len(scores)), layout="constrained")
+    for axes, (score, routes) in zip(
+        np.atleast_1d(figure.subplots(len(scores), 1)), scores.items(), strict=True
+    ):
+        for name, found in routes.items():
+            means = [one["mean"] for one in found.values()]
+            errors = [one["standard_error"] or 0.0 for one in found.values()]
+            axes.errorbar(list(found), means, errors, fmt=".-", capsize=2, label=name)
+        axes.set_ylabel(score)
+        axes.set_xscale("log" if logarithmic else "linear")
+        axes.set_xticks(values, list(map(str, values)))
+        axes.grid(alpha=0.3)
+    axes.set_xlabel(by)
+    figure.axes[0].legend(fontsize=8)
     return figure
 
 
