@@ -97,7 +97,30 @@ def test_result(done):
             }
         assert ("bits_per_dim" in part) == (name in ROUTES)
     assert result["routes"]["shots"]["nearest"]["mean"] < 1e-6
+    assert list(result["beside_affine_maps"]) == [n for n in ROUTE_NAMES if n != "affine_maps"]
     assert all(part["test"] for part in result["models"].values())
+
+
+def test_differences_are_those_of_the_same_draw():
+    scores = dict.fromkeys(scoring.COMPARED, 0.0)
+    rows = [
+        {"draw": draw, "route": route, **scores, "coverage": coverage}
+        for draw, route, coverage in (
+            (0, "affine_maps", 0.25),
+            (0, "adapted", 0.5),
+            (1, "adapted", 1.0),
+            (1, "affine_maps", 0.5),
+            (2, "adapted", 0.0),  # nothing to compare with
+        )
+    ]
+    found = scoring.differences(rows)
+    assert list(found) == ["adapted"]
+    assert found["adapted"]["coverage"] == {
+        "mean": 0.375,
+        "standard_error": pytest.approx(0.125),
+        "values": [0.25, 0.5],
+    }
+    assert found["adapted"]["frechet"]["values"] == [0.0, 0.0]
 
 
 @pytest.mark.slow

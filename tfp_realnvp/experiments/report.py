@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import html
 import sys
+from collections.abc import Iterable
 from typing import Any
 
 from tfp_realnvp.experiments import page
 from tfp_realnvp.experiments.config import MODELS
 from tfp_realnvp.experiments.folder import ExperimentFolder
+from tfp_realnvp.experiments.scoring import COMPARED
 from tfp_realnvp.fewshot.route import CONTROLS, ROUTES
 
 __all__ = ["SCORES", "in_words", "write_report"]
@@ -74,7 +76,11 @@ def write_report(result: dict[str, Any], place: ExperimentFolder) -> None:
         ),
         "<h2>Scores</h2>",
         page.paragraph(_verdict(result["routes"])),
-        _scores_table(result),
+        _scores_table(result["routes"], SCORES),
+        page.paragraph(
+            "The same shots, draw by draw: how the scores differ from those of small affine maps of the shots."
+        ),
+        _scores_table(result["beside_affine_maps"], COMPARED),
         "<dl>"
         + "".join(
             f"<dt>{name}</dt><dd>{html.escape(about)}.</dd>" for name, (_, about) in SCORES.items()
@@ -145,12 +151,11 @@ def _models_table(result) -> str:
     return page.table(columns, rows, names.index(result["chosen"]))
 
 
-def _scores_table(result) -> str:
+def _scores_table(routes: dict[str, Any], columns: Iterable[str]) -> str:
     rows = [
-        [name, *(in_words(scores, score) for score in SCORES)]
-        for name, scores in result["routes"].items()
+        [name, *(in_words(scores, score) for score in columns)] for name, scores in routes.items()
     ]
-    return page.table(["route", *SCORES], rows)
+    return page.table(["route", *columns], rows)
 
 
 def _describe(name: str, shots: int) -> str:

@@ -14,8 +14,9 @@ from tfp_realnvp.experiments.config import FewShotConfig
 from tfp_realnvp.experiments.folder import ExperimentFolder
 from tfp_realnvp.flows import ImageFlow
 
-__all__ = ["number_of_pictures", "score", "summary"]
+__all__ = ["differences", "number_of_pictures", "score", "summary"]
 
+COMPARED = ("recognized", "density", "coverage", "frechet", "recall")  # with those of a control
 OTHERS = 300  # images of each other label, for the classifier that learns a label from pictures
 
 
@@ -131,16 +132,36 @@ def summary(rows: list[dict[str, Any]]) -> dict[str, Any]:
         of_route = [row for row in rows if row["route"] == name]
         result[name] = {"draws": len(of_route)}
         for score in of_route[0]:
-            if score in ("draw", "route") or of_route[0][score] is None:
-                continue
-            values = np.array([row[score] for row in of_route])
-            error = np.std(values, ddof=1) / np.sqrt(len(values)) if len(values) > 1 else None
-            result[name][score] = {
-                "mean": float(values.mean()),
-                "standard_error": None if error is None else float(error),
-                "values": values.tolist(),
+            if score not in ("draw", "route") and of_route[0][score] is not None:
+                result[name][score] = _statistics([row[score] for row in of_route])
+    return result
+
+
+def differences(rows: list[dict[str, Any]], *, control: str = "affine_maps") -> dict[str, Any]:
+    """For each route, how its scores differ from those of a control with the same shots, draw by draw."""
+    of_control = {row["draw"]: row for row in rows if row["route"] == control}
+    result: dict[str, Any] = {}
+    for name in dict.fromkeys(row["route"] for row in rows):
+        pairs = [
+            (row, of_control[row["draw"]])
+            for row in rows
+            if row["route"] == name and row["draw"] in of_control
+        ]
+        if name != control and pairs:
+            result[name] = {
+                score: _statistics([row[score] - other[score] for row, other in pairs])
+                for score in COMPARED
             }
     return result
+
+
+def _statistics(values: list[float]) -> dict[str, Any]:
+    error = np.std(values, ddof=1) / np.sqrt(len(values)) if len(values) > 1 else None
+    return {
+        "mean": float(np.mean(values)),
+        "standard_error": None if error is None else float(error),
+        "values": list(map(float, values)),
+    }
 
 
 def _in_words(rows, draw: int) -> str:

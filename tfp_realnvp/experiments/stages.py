@@ -17,7 +17,7 @@ from tfp_realnvp.compute.traces import many_models
 from tfp_realnvp.experiments.config import MODELS, FewShotConfig
 from tfp_realnvp.experiments.folder import ExperimentFolder
 from tfp_realnvp.experiments.report import write_report
-from tfp_realnvp.experiments.scoring import number_of_pictures, score, summary
+from tfp_realnvp.experiments.scoring import differences, number_of_pictures, score, summary
 from tfp_realnvp.flows import ImageFlow
 from tfp_realnvp.flows.morph import morph
 from tfp_realnvp.training.config import TrainingConfig
@@ -101,6 +101,7 @@ def _stages(config, place: ExperimentFolder, data, run, say) -> dict[str, Any]:
         "chosen": chosen,
         "pictures": number_of_pictures(config, data),
         "routes": summary(rows),
+        "beside_affine_maps": differences(rows),
         "seconds": round(time.monotonic() - started, 1),
     }
     place.write_results(result)
