@@ -141,12 +141,17 @@ def test_report_needs_nothing_else(done):
 
 @pytest.mark.slow
 def test_more_draws_go_on(done, monkeypatch):
-    """What is known is not computed again; a last line that was cut off is."""
+    """What is known is not computed again, not even where a time limit ended it; a line that was cut off is."""
     folder, _ = done
+    for name in MODELS:
+        metrics = folder / "models" / name / "metrics.json"
+        ended = {"ended_by": "the time limit", "can_go_on": True}
+        metrics.write_text(json.dumps({**json.loads(metrics.read_text()), **ended}))
     before = rows_of(folder)
     with (folder / "scores.jsonl").open("a") as file:
         file.write('{"draw": 1, "route": "sho')
     monkeypatch.setattr(training, "train", None)
+    monkeypatch.setattr(training, "resume", None)
     result = few_shot(FewShotConfig(**{**vars(SMALL), "draws": 2}), folder, say=print)
     rows = rows_of(folder)
     assert rows[: len(before)] == before
