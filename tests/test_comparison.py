@@ -86,8 +86,8 @@ def test_bad_routes():
     with pytest.raises(ValueError, match="`covariance` must be one of diagonal, .* 'round'"):
         fewshot.Route(covariance="round")
     for name, value, words in (
-        ("maps", -1, "0 or more"),
-        ("bandwidth", 1.5, "above 0 and at most 1"),
+        ("maps", -1, "from 0 to 10,000"),
+        ("bandwidth", 1.5, "from 0.01 to 1"),
         ("temperature", 0.0, "above 0"),
         ("variance_floor", float("nan"), "above 0"),
     ):

@@ -168,6 +168,7 @@ def whole_transfer(whole, tmp_path_factory):
 def transfer(whole, folder):
     return [
         "transfer", whole.run.path, "--output-dir", folder / "out", "--export", folder / "model", "--overwrite",
+        "--no-adapt",
     ]  # fmt: skip
 
 

@@ -14,8 +14,8 @@ from tfp_realnvp.training.run_folder import RunFolder
         (["sample", "RUN", "--num", "2", "--output", "a.png"], ["a.png"]),
         (["morph", "RUN", "--steps", "2", "--output", "photo.gif"], ["photo.png"]),
         (["morph", "RUN", "--steps", "2", "--output", "photo.gif"], ["photo.gif", "photo.png"]),
-        (["transfer", "RUN", "--num", "2", "--output-dir", "."], ["samples.png"]),
-        (["transfer", "RUN", "--num", "2", "--output-dir", "."], ["metrics.json"]),
+        (["transfer", "RUN", "--num", "2", "--no-adapt", "--output-dir", "."], ["samples.png"]),
+        (["transfer", "RUN", "--num", "2", "--no-adapt", "--output-dir", "."], ["metrics.json"]),
     ],
     ids=" ".join,
 )
@@ -41,7 +41,7 @@ def test_default_outputs_are_replaced(call, run_dir, tmp_path):
     for command, *rest in (
         ("sample", "--num", "2"),
         ("morph", "--steps", "2"),
-        ("transfer", "--num", "2"),
+        ("transfer", "--num", "2", "--no-adapt"),
     ):
         assert [call(command, run, *rest)[0] for _ in range(2)] == [0, 0]
     assert {path.name for path in run.iterdir()} - {path.name for path in run_dir.iterdir()} == {

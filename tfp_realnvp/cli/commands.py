@@ -25,7 +25,7 @@ from tfp_realnvp import (
     views,
 )
 from tfp_realnvp.cli.beside import RECORD, check_beside, record_of, write_beside
-from tfp_realnvp.fewshot import FOR_PICTURES, Route
+from tfp_realnvp.fewshot import ADAPTED, Route
 from tfp_realnvp.files import check_folder, check_output, write_json
 from tfp_realnvp.flows.morph import morph as morph_images
 from tfp_realnvp.training.config import TrainingConfig
@@ -140,8 +140,10 @@ def transfer(
     else:
         examples = datasets.read_png_folder(shots_dir, flow.image_shape, levels=flow.levels)
         what = f"the {len(examples)} shots"
-    if route.maps == 0:
-        fewshot.check_shots(examples)
+    # what nothing can be fitted to, or not with these options, is found here: an adaptation takes long
+    points = fewshot.with_maps(examples, route.maps, seed=seed)
+    in_full = route.for_shots(len(examples), flow.dimensions)
+    fewshot.fit_pixels(points, levels=flow.levels, **in_full.options)
     if route.adapted:
         flow = _adapted(flow, examples, seed)
     with _without_compiling():
@@ -319,7 +321,7 @@ def demo(run_dir: Path, *, overwrite: bool) -> Result:
     metrics = training.train(config, run_dir, overwrite=overwrite)
     nines = transfer(
         run_dir,
-        FOR_PICTURES,
+        ADAPTED,
         label=9,
         shots=10,
         shots_dir=None,

@@ -26,7 +26,7 @@ def transfer(
     run: Run,
     label: Annotated[int, typer.Option(help="Of the shots, one that was held out.")] = 9,
     shots: Annotated[
-        int, typer.Option(help="Number of examples, at least 2, or 1 with --adapt.")
+        int, typer.Option(help="Number of examples, at least 1, or 2 with --no-adapt.")
     ] = 10,
     shots_dir: Annotated[
         Path | None, typer.Option(help="A folder of PNG files to take as shots instead.")
@@ -34,22 +34,22 @@ def transfer(
     adapt: Annotated[
         bool,
         typer.Option(
-            "--adapt",
+            "--adapt/--no-adapt",
             help="First train a copy of the flow on from the shots, turned and moved a little, for a "
-            "minute or two. Then a single shot is enough.",
+            "minute or two; without, a single shot is not enough.",
         ),
-    ] = False,
+    ] = True,
     maps: Annotated[
         int | None,
         typer.Option(
             help="Affine maps of the shots that the Gaussian is fitted to, too; default: "
-            f"{FOR_PICTURES.maps}, or {ADAPTED.maps} with --adapt."
+            f"{ADAPTED.maps}, or {FOR_PICTURES.maps} with --no-adapt."
         ),
     ] = None,
     covariance: Annotated[
         Covariance,
         typer.Option(help="Of the Gaussian in latent space; diagonal is the original's."),
-    ] = FOR_PICTURES.covariance,
+    ] = ADAPTED.covariance,
     intrinsic_dimension: Annotated[
         int | None,
         typer.Option(
@@ -61,14 +61,14 @@ def transfer(
         float | None,
         typer.Option(
             help="Scale of the Gaussian's spread; default: "
-            f"{FOR_PICTURES.temperature}, or {ADAPTED.temperature} with --adapt."
+            f"{ADAPTED.temperature}, or {FOR_PICTURES.temperature} with --no-adapt."
         ),
     ] = None,
     bandwidth: Annotated[
         float | None,
         typer.Option(
             help="Below 1, a mixture of Gaussians around the shots and maps; default: "
-            f"{FOR_PICTURES.bandwidth:g}, or {ADAPTED.bandwidth} with --adapt."
+            f"{ADAPTED.bandwidth}, or {FOR_PICTURES.bandwidth:g} with --no-adapt."
         ),
     ] = None,
     variance_floor: Annotated[
@@ -91,8 +91,9 @@ def transfer(
 ):
     """Draw more of something never seen from a few examples.
 
-    Maps the shots to latents, fits a Gaussian there, samples, and maps back. Writes comparison.png (beside
-    the same Gaussian fitted to pixels), samples.png and metrics.json. --adapt draws the best pictures.
+    Trains a copy of the flow on from the shots, maps them to latents, fits a mixture of Gaussians there,
+    samples, and maps back. Writes comparison.png (beside the same on pixels), samples.png and metrics.json.
+    The original's way is --no-adapt --covariance diagonal --temperature 1.
 
     Example: tfp-realnvp transfer saved_models/mnist_0_8 --shots-dir my_letters
     """

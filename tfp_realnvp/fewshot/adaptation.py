@@ -83,7 +83,8 @@ class Adapter:
     ):
         if flow.labels:
             raise ValueError(
-                "`flow` must be one without labels: there is no label for something new."
+                "`flow` must be one without labels, received a class-conditional one: there is no label for "
+                "something new."
             )
         for name, value in (("steps", steps), ("batch_size", batch_size)):
             if value < 1:

@@ -35,6 +35,8 @@ SPACES = get_args(Space)
 LATENT_VARIANCE_FLOOR = 0.01
 INTRINSIC_DIMENSION = 9  # of a low-rank covariance, if there are enough shots for it
 INTRINSIC_DIMENSION_OF_MAPS = 60  # and with affine maps of the shots
+SMALLEST_BANDWIDTH = 0.01
+MOST_MAPS = 10_000  # all of their points are in memory at the same time
 
 
 def default_floor(space: Space, levels: int) -> float:
@@ -54,13 +56,13 @@ class Route:
       intrinsic_dimension: number of directions with a covariance of their own, with "full" alone. None means
         as many as the shots allow.
       temperature: scale of the Gaussian's standard deviations, above 0.
-      bandwidth: above 0 and at most 1. Below 1, the Gaussian becomes a mixture of Gaussians around the points.
+      bandwidth: from 0.01 to 1. Below 1, the Gaussian becomes a mixture of Gaussians around the points.
       variance_floor: smallest variance of a direction, above 0. None means `LATENT_VARIANCE_FLOOR` for
         latents, and the variance of the dequantization noise for pixels.
       adapted: whether the latents are those of a copy of the flow that was first trained on from the shots,
         see `adaptation.adapt`. Whoever follows such a route gives this copy as the flow.
-      maps: how many affine maps of the shots the Gaussian is fitted to beside the shots, 0 or more. Whoever
-        follows such a route gives the shots with their maps, see `affine_maps.with_maps`.
+      maps: how many affine maps of the shots the Gaussian is fitted to beside the shots, from 0 to 10,000.
+        Whoever follows such a route gives the shots with their maps, see `affine_maps.with_maps`.
 
     Example:
       >>> Route(intrinsic_dimension=9, temperature=0.7).title
@@ -87,12 +89,12 @@ class Route:
             value = getattr(self, name)
             if value is not None and not 0 < value < math.inf:
                 raise ValueError(f"`{name}` must be above 0, received {value}.")
-        if not 0 < self.bandwidth <= 1:
+        if not SMALLEST_BANDWIDTH <= self.bandwidth <= 1:
             raise ValueError(
-                f"`bandwidth` must be above 0 and at most 1, received {self.bandwidth}."
+                f"`bandwidth` must be from {SMALLEST_BANDWIDTH} to 1, received {self.bandwidth}."
             )
-        if self.maps < 0:
-            raise ValueError(f"`maps` must be 0 or more, received {self.maps}.")
+        if not 0 <= self.maps <= MOST_MAPS:
+            raise ValueError(f"`maps` must be from 0 to {MOST_MAPS:,}, received {self.maps}.")
 
     @property
     def title(self) -> str:
