@@ -163,9 +163,8 @@ def _models(config, place: ExperimentFolder, say) -> dict[str, dict[str, Any]]:
     models = {}
     for name in MODELS:
         run = RunFolder(place.models / name)
-        if (
-            run.read_metrics() is None
-        ):  # a run that its time limit ended could go on, and is finished here
+        # a run that its time limit ended could go on; here it is finished
+        if run.read_metrics() is None:
             say(f"model {name}: {config.time_limit:.0f} s at most")
             _train(config.model(name), run, say)
         models[name] = _metrics(run)
