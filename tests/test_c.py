@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 from conftest import FLOWS, perturb, random_images
 
+from tfp_realnvp import fewshot
+from tfp_realnvp.flows import pixels
 from tfp_realnvp.serving import export
 
 SOURCE = Path(__file__).parent.parent / "deploy" / "c"
@@ -60,6 +62,28 @@ def test_numbers_are_python_s(ask, flow):
     rows = as_images(ask("sample_rows", 0.5, 1, 2, 3, 4))
     for row, seed in zip(rows, ([1, 2], [3, 4]), strict=True):
         np.testing.assert_array_equal(row, flow.sample(1, seed=seed, temperature=0.5)[0])
+
+
+def test_few_shot_mixture(program, flow, tmp_path):
+    """Its density is computed in a loop, and it draws one of its points."""
+    options = {"covariance": "full", "intrinsic_dimension": 3, "bandwidth": 0.5}
+    mixture = fewshot.latent_gaussian(flow, IMAGES, variance_floor=0.1, **options)
+    model = export(flow, tmp_path / "few_shot", base=mixture.distribution)
+
+    def ask(*arguments, images=b""):
+        command = [program, model, *map(str, arguments)]
+        return subprocess.run(command, input=images, capture_output=True, check=False)
+
+    process = ask("log_prob", 4, 4, 1, images=IMAGES.tobytes())
+    assert process.returncode == 0, process.stderr.decode()
+    nats, _ = np.loadtxt(process.stdout.decode().splitlines()).T
+    decoded = fewshot.fit_latent(flow, IMAGES, variance_floor=0.1, **options).distribution
+    np.testing.assert_allclose(nats, pixels.log_prob(decoded, IMAGES, levels=17), rtol=1e-4)
+    drawn = as_images(ask("sample", 6, 1, 2, 1))
+    np.testing.assert_array_equal(drawn, as_images(ask("sample", 6, 1, 2, 1)))
+    assert len(np.unique(drawn, axis=0)) == 6
+    rows = as_images(ask("sample_rows", 1, 1, 2, 3, 4))
+    assert len(rows) == 2 and np.any(rows[0] != rows[1])
 
 
 @pytest.mark.parametrize(
