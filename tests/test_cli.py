@@ -160,6 +160,7 @@ def test_transfer(call, run_dir, tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("tiny_config", ["realnvp"], indirect=True)
 def test_transfer_to_a_label_that_was_learned(call, run_dir, tmp_path):
     arguments = (
         "transfer",
@@ -206,6 +207,12 @@ def test_transfer_with_adaptation(call, run_dir, tmp_path, monkeypatch):
         assert score == pytest.approx(result["bits_per_dim"]["latent_chosen"], rel=1e-4), name
     card = (tmp_path / "saved1" / "1" / "assets.extra" / "model_card.md").read_text()
     assert "Before that, the flow was trained on from the shots" in card
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("tiny_config", ["realnvp"], indirect=True)
+def test_transfer_from_one_shot(call, run_dir, tmp_path, monkeypatch):
+    monkeypatch.setattr(commands, "ADAPTATION_STEPS", 3)
     one = ("--shots", 1, "--output-dir", tmp_path / "one")
     status, printed, _ = call("transfer", run_dir, *one, "--json")
     assert status == 0

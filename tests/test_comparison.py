@@ -2,7 +2,7 @@ import json
 
 import numpy as np
 import pytest
-from conftest import random_images
+from conftest import FLOWS, perturb, random_images
 
 from tfp_realnvp import evaluation, fewshot
 from tfp_realnvp.cli.output import transfer_lines
@@ -17,7 +17,15 @@ NAMES = [
 ]
 
 
-@pytest.fixture
+@pytest.fixture(scope="module", params=FLOWS)
+def flow(request):
+    """As everywhere, but one for all tests: none changes it."""
+    flow = FLOWS[request.param]()
+    flow.adapt(random_images(1000, flow.image_shape))
+    return perturb(flow)
+
+
+@pytest.fixture(scope="module")
 def comparison(flow):
     return fewshot.compare(flow, SHOTS, fewshot.FOR_PICTURES, unseen=UNSEEN, seed=1)
 
@@ -63,6 +71,7 @@ def test_one_shot_leads_on_with_maps_alone():
     assert {route.intrinsic_dimension for route in routes.values()} == {60}
 
 
+@pytest.mark.slow
 def test_one_shot_with_maps(flow):
     """The Gaussian is fitted to the shot and its maps."""
     chosen = fewshot.Route(maps=20, intrinsic_dimension=3)

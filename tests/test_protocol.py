@@ -60,6 +60,7 @@ def test_bits_are_those_of_the_route_with_the_chosen_floor(flow):
         assert one.bits_per_dim == pytest.approx(expected, rel=1e-3), one.route
 
 
+@pytest.mark.slow
 def test_adapted_route_is_that_of_the_adapted_flow(flow, monkeypatch):
     adapted = perturb(type(flow).from_config(flow.get_config()), seed=7)
     adapter = fewshot.Adapter(flow)
@@ -85,6 +86,7 @@ def test_adapted_route_is_that_of_the_adapted_flow(flow, monkeypatch):
     assert drawn.bits_per_dim == Unseen(adapted, UNSEEN).bits_per_dim(points, fair, seed=2)
 
 
+@pytest.mark.slow
 def test_one_shot_leads_to_routes_with_maps_alone(flow, monkeypatch):
     monkeypatch.setattr(fewshot.Adapter, "__call__", lambda self, shots, **_: flow)
     for shots in (SHOTS[:1], SHOTS[[1, 1]]):
