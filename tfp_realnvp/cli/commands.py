@@ -230,13 +230,14 @@ def few_shot(
     folder: Path,
     *,
     run_dir: Path | None,
-    several: dict[str, list[int] | None],
+    by: str | None,
+    values: list[int] | None,
 ) -> Result:
-    """The few-shot experiment; where a field has several values, one for each, see `experiments.sweep`."""
+    """The few-shot experiment, or one for each of several values of the field `by`, see `experiments.sweep`."""
     hardware.use()
-    for by, values in several.items():
-        return experiments.sweep(config, by, folder, values=values, run_dir=run_dir)
-    return experiments.few_shot(config, folder, run_dir=run_dir)
+    if by is None:
+        return experiments.few_shot(config, folder, run_dir=run_dir)
+    return experiments.sweep(config, by, folder, values=values, run_dir=run_dir)
 
 
 def morph(

@@ -81,14 +81,15 @@ def few_shot(
         seed=seed,
     )
     given = {"hold_out": labels, "shots": numbers}
-    several = {name: values for name, values in given.items() if values is None or len(values) > 1}
+    several = [name for name, values in given.items() if values is None or len(values) > 1]
     if len(several) > 1:
         raise ValueError(
             f"`hold_out` and `shots` must not both have several values, received {hold_out} and {shots}."
         )
-    commands = load_commands()
-    result = commands.few_shot(config, output_dir, run_dir=run, several=several)
-    by = result.get("by")
+    by = several[0] if several else None
+    result = load_commands().few_shot(
+        config, output_dir, run_dir=run, by=by, values=given[by] if by else None
+    )
     parts = (
         {f"{by} {value}": part for value, part in result["experiments"].items()}
         if by

@@ -13,9 +13,9 @@ from tfp_realnvp.compute.random_numbers import ALGORITHM
 
 __all__ = ["AffineMaps", "with_maps"]
 
-ENLARGED = (
-    5  # times, before interpolating linearly; an odd number keeps the pixels of an image exactly
-)
+# How many times images are enlarged before the rest is interpolated linearly. With an odd number, each pixel
+# is the middle of what it becomes, and has its value there.
+ENLARGED = 5
 
 
 @dataclasses.dataclass(frozen=True)
@@ -127,7 +127,7 @@ def _take(images: tf.Tensor, rows: tf.Tensor, columns: tf.Tensor) -> tf.Tensor:
     count, (height, width, channels) = tf.shape(images)[0], images.shape[1:]
     values = tf.cast(images, tf.float32)
     enlarged = tf.image.resize(values, [ENLARGED * height, ENLARGED * width], "bicubic")
-    middle = (ENLARGED - 1) / 2  # of the square that a pixel becomes, which has the pixel's value
+    middle = (ENLARGED - 1) / 2
     of_image, _, _, channel = tf.meshgrid(
         *map(tf.range, (count, height, width, channels)), indexing="ij"
     )

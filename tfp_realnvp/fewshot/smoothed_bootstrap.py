@@ -46,10 +46,6 @@ class SmoothedBootstrap(tfd.Distribution):
             name=name,
         )
 
-    @classmethod
-    def _parameter_properties(cls, dtype, num_classes=None):
-        raise NotImplementedError
-
     def _batch_shape(self):
         return tf.TensorShape([])
 
