@@ -151,5 +151,5 @@ def test_bad_arguments(options, words):
     flow = FLOWS["realnvp"]()
     with pytest.raises(ValueError, match=words):
         adapt(flow, **{"shots": random_images(2, (4, 4, 1)), **options})
-    with pytest.raises(ValueError, match="one without labels"):
+    with pytest.raises(ValueError, match="must be told nothing"):
         adapt(FLOWS["realnvp"](labels=(1, 2)), random_images(2, (4, 4, 1)))

@@ -17,6 +17,7 @@ TYPES = {
     "images": np.uint8,
     "latents": np.float32,
     "labels": np.int32,
+    "context": np.float32,
     "num_samples": np.int32,
     "seed": np.int32,
     "temperature": np.float32,
@@ -32,8 +33,9 @@ class ServingError(RuntimeError):
 class Client(abc.ABC):
     """What a server can be asked, whatever the protocol: see `RestClient` and `GrpcClient`.
 
-    Every method takes `labels`, int [n], which a class-conditional flow needs and other flows refuse. Every
-    method raises `ServingError` if the server does not answer or refuses.
+    Every method takes `labels`, int [n], which a class-conditional flow needs, and `context`, float [n, ...],
+    which a flow with a context needs; other flows refuse them. Every method raises `ServingError` if the server
+    does not answer or refuses.
     """
 
     @abc.abstractmethod
@@ -48,41 +50,57 @@ class Client(abc.ABC):
           An array for each output, by name; PNG files are an array of bytes objects.
         """
 
-    def log_prob(self, images, labels=None) -> np.ndarray:
+    def log_prob(self, images, labels=None, *, context=None) -> np.ndarray:
         """Log-likelihoods in nats, float32 [n], of uint8 images [n, height, width, channels]."""
-        return self.predict("log_prob", _without_none(images=images, labels=labels))["log_prob"]
+        inputs = _without_none(images=images, labels=labels, context=context)
+        return self.predict("log_prob", inputs)["log_prob"]
 
-    def bits_per_dim(self, images, labels=None) -> np.ndarray:
+    def bits_per_dim(self, images, labels=None, *, context=None) -> np.ndarray:
         """Bits per dimension, float32 [n], of uint8 images [n, height, width, channels]."""
-        return self.predict("log_prob", _without_none(images=images, labels=labels))["bits_per_dim"]
+        inputs = _without_none(images=images, labels=labels, context=context)
+        return self.predict("log_prob", inputs)["bits_per_dim"]
 
-    def encode(self, images, labels=None) -> np.ndarray:
+    def encode(self, images, labels=None, *, context=None) -> np.ndarray:
         """Latents of images, float32 of the same shape."""
-        return self.predict("encode", _without_none(images=images, labels=labels))["latents"]
+        inputs = _without_none(images=images, labels=labels, context=context)
+        return self.predict("encode", inputs)["latents"]
 
-    def decode(self, latents, labels=None) -> np.ndarray:
+    def decode(self, latents, labels=None, *, context=None) -> np.ndarray:
         """Images of latents, uint8 of the same shape."""
-        return self.predict("decode", _without_none(latents=latents, labels=labels))["images"]
+        inputs = _without_none(latents=latents, labels=labels, context=context)
+        return self.predict("decode", inputs)["images"]
 
     def sample(
-        self, num_samples: int | None = None, *, labels=None, seed=(0, 0), temperature: float = 1.0
+        self,
+        num_samples: int | None = None,
+        *,
+        labels=None,
+        context=None,
+        seed=(0, 0),
+        temperature: float = 1.0,
     ) -> np.ndarray:
         """Draw images, uint8 [n, height, width, channels], all from one seed.
 
         Args:
-          num_samples: how many; left out for a class-conditional flow, which draws one image for each label.
+          num_samples: how many; left out for a flow with labels or a context, which draws one image for each of
+            them.
           labels: int [n], for a class-conditional flow.
+          context: float [n, ...], for a flow with a context.
           seed: two integers; the same seed gives the same images.
           temperature: scale of the latents, above 0; below 1 images are more typical and less varied.
         """
         inputs = _without_none(
-            num_samples=num_samples, labels=labels, seed=seed, temperature=temperature
+            num_samples=num_samples,
+            labels=labels,
+            context=context,
+            seed=seed,
+            temperature=temperature,
         )
         return self.predict("sample", inputs)["images"]
 
-    def sample_rows(self, seeds, temperatures, labels=None) -> np.ndarray:
+    def sample_rows(self, seeds, temperatures, labels=None, *, context=None) -> np.ndarray:
         """Draw an image for each row of `seeds`, int [n, 2], and `temperatures`, float [n]."""
-        inputs = _without_none(seed=seeds, temperature=temperatures, labels=labels)
+        inputs = _without_none(seed=seeds, temperature=temperatures, labels=labels, context=context)
         return self.predict("sample_rows", inputs)["images"]
 
 

@@ -20,21 +20,23 @@ from tfp_realnvp import (
     fewshot,
     flows,
     hardware,
+    queries,
     serving,
     training,
     views,
 )
 from tfp_realnvp.cli.beside import RECORD, check_beside, record_of, write_beside
 from tfp_realnvp.fewshot import ADAPTED, Route
-from tfp_realnvp.files import check_folder, check_output, write_json
+from tfp_realnvp.files import check_folder, check_output, replacing, write_json
 from tfp_realnvp.flows.morph import morph as morph_images
 from tfp_realnvp.training.config import TrainingConfig
 from tfp_realnvp.training.run_folder import RunFolder
 
-__all__ = ["demo", "export", "few_shot", "morph", "sample", "score", "transfer"]
+__all__ = ["demo", "export", "few_shot", "fill", "morph", "sample", "score", "transfer"]
 
 Result = dict[str, Any]
 
+FILLED = ("completions.png", "completions.npz")  # what `fill` writes
 TRANSFERRED = ("comparison.png", "samples.png", "metrics.json")  # what `transfer` writes
 
 ADAPTATION_STEPS = 300
@@ -106,6 +108,7 @@ def transfer(
     label: int,
     shots: int,
     shots_dir: Path | None,
+    given: int | None,
     num: int,
     dataset: str | None,
     manual_dir: str | None,
@@ -116,9 +119,10 @@ def transfer(
 ) -> Result:
     """Draw more of something from a few images of it; compare the routes to it in pictures and numbers.
 
-    The shots are images of a label, whose other images are scored, or the PNG files of a folder. If the route
-    is `adapted`, all go through a copy of the flow that is first trained on from the shots. With `export_to`,
-    the chosen route becomes the next version of a SavedModel there.
+    The shots are images of a label, whose other images are scored, or the PNG files of a folder. A
+    class-conditional flow is told the label `given` for all of them. If the route is `adapted`, all go through
+    a copy of the flow that is first trained on from the shots. With `export_to`, the chosen route becomes the
+    next version of a SavedModel there.
     """
     if route.adapted:
         hardware.use()
@@ -129,7 +133,7 @@ def transfer(
         check_output(folder / file, overwrite=overwrite or output_dir is None)
     if export_to is not None:
         _check_export_of_transfer(export_to)
-    flow = run.load_model()
+    flow = _given(run.load_model(), given)
     views.check_count(num, flow.image_shape)
     unseen: np.ndarray | None = None
     if shots_dir is None:
@@ -160,6 +164,18 @@ def transfer(
             _export_transfer(run, flow, comparison, metrics, what, export_to)
         )
     return result
+
+
+def _given(flow: flows.ImageFlow, label: int | None) -> flows.ImageFlow:
+    """The flow, or that of a label if it is class-conditional."""
+    if label is not None:
+        return flow.given(label)
+    if flow.labels:
+        raise ValueError(
+            "`given` must be the label that the class-conditional model is told for all images, of "
+            f"{', '.join(map(str, flow.labels))}, received none."
+        )
+    return flow
 
 
 def _adapted(flow: flows.ImageFlow, shots: np.ndarray, seed: int) -> flows.ImageFlow:
@@ -266,10 +282,70 @@ def morph(
     start = datasets.draw_shots(data.test, from_label, 2, seed)[0]
     end = datasets.draw_shots(data.test, to_label, 2, seed)[1]
     with _without_compiling():
-        images, latents = morph_images(flow, start, end, steps=steps)
+        labels = [from_label, to_label] if flow.labels else None
+        images, latents = morph_images(flow, start, end, steps=steps, labels=labels)
     views.write_gif(images, latents, target, levels=flow.levels)
     views.write_png(views.morph_strip(images, latents, levels=flow.levels), strip)
     return {"frames": len(images), "output": str(target), "strip": str(strip)}
+
+
+def fill(
+    run_dir: Path,
+    *,
+    mask: str,
+    images_dir: Path | None,
+    count: int,
+    num: int,
+    temperature: float,
+    dataset: str | None,
+    manual_dir: str | None,
+    seed: int,
+    output_dir: Path | None,
+    overwrite: bool,
+) -> Result:
+    """Fill in what is missing of test images, or of the PNG files of a folder, `num` times each."""
+    hardware.use()
+    run = RunFolder(run_dir)
+    run.read_config()
+    folder = output_dir or run_dir / f"filled_{Path(mask).stem}"
+    for file in FILLED:
+        check_output(folder / file, overwrite=overwrite or output_dir is None)
+    flow = run.load_model()
+    if images_dir is not None:
+        images = datasets.read_png_folder(images_dir, flow.image_shape, levels=flow.levels)
+    else:
+        test = _data(run, flow, dataset, manual_dir).test.images
+        images = test[np.random.default_rng(seed).permutation(len(test))[:count]]
+    observed = _mask(mask, flow.image_shape, seed)
+    started = time.monotonic()
+    completions = queries.fill_missing(
+        flow, images, observed, n=num, temperature=temperature, seed=seed
+    )
+    seconds = time.monotonic() - started
+    holes = np.where(observed, images, flow.levels // 2).astype(np.uint8)
+    shown = completions[:, : views.COLUMNS]
+    rows = np.concatenate([holes[:, np.newaxis], shown], axis=1)[: views.COLUMNS]
+    grid = views.grid(
+        rows.reshape(-1, *flow.image_shape), columns=rows.shape[1], levels=flow.levels
+    )
+    views.write_png(grid, folder / FILLED[0], scale=views.scale_for(images))
+    with replacing(folder / FILLED[1]) as temporary:
+        np.savez_compressed(temporary, observed=holes, mask=observed, completions=completions)
+    return {
+        "images": len(images),
+        "completions": num,
+        "missing": float(np.mean(~observed)),
+        "spread": float(np.mean(completions.std(axis=1)[:, ~observed[..., 0]])),
+        "images_per_second": len(images) * num / seconds,
+        "output_dir": str(folder),
+    }
+
+
+def _mask(mask: str, image_shape: tuple[int, int, int], seed: int) -> np.ndarray:
+    """The mask of a name, or of a PNG file that is dark where images are missing."""
+    if not mask.lower().endswith(".png"):
+        return queries.named_mask(mask, image_shape, seed=seed)
+    return datasets.read_png(mask, (*image_shape[:2], 1), levels=2).astype(bool)
 
 
 def export(
@@ -326,6 +402,7 @@ def demo(run_dir: Path, *, overwrite: bool) -> Result:
         label=9,
         shots=10,
         shots_dir=None,
+        given=None,
         num=40,
         dataset=None,
         manual_dir=None,

@@ -18,6 +18,7 @@ import typer
 from tfp_realnvp.cli.demo import demo
 from tfp_realnvp.cli.experiment import experiment
 from tfp_realnvp.cli.export import export
+from tfp_realnvp.cli.fill import fill
 from tfp_realnvp.cli.morph import morph
 from tfp_realnvp.cli.sample import sample
 from tfp_realnvp.cli.score import score
@@ -37,7 +38,7 @@ app = typer.Typer(
     help="Learn the distribution of a set of images; draw from it, score with it, export it.",
     epilog="With --debug, any command shows where an error comes from.",
 )
-for command in (train, sample, score, transfer, morph, export, tune, demo):
+for command in (train, sample, score, transfer, morph, fill, export, tune, demo):
     app.command()(command)
 app.add_typer(experiment)
 

@@ -31,6 +31,12 @@ def transfer(
     shots_dir: Annotated[
         Path | None, typer.Option(help="A folder of PNG files to take as shots instead.")
     ] = None,
+    given: Annotated[
+        int | None,
+        typer.Option(
+            help="The label that a class-conditional model is told for them, one it learned."
+        ),
+    ] = None,
     adapt: Annotated[
         bool,
         typer.Option(
@@ -113,6 +119,7 @@ def transfer(
         label=label,
         shots=shots,
         shots_dir=shots_dir,
+        given=given,
         num=num,
         dataset=dataset,
         manual_dir=None if manual_dir is None else str(manual_dir),

@@ -10,7 +10,9 @@ from PIL import Image
 
 from tfp_realnvp.datasets.limits import MAX_FILES, MAX_PIXELS
 
-__all__ = ["read_png_folder"]
+__all__ = ["read_png", "read_png_folder"]
+
+MODES = {1: "L", 3: "RGB"}
 
 
 def read_png_folder(
@@ -46,14 +48,34 @@ def read_png_folder(
         raise ValueError(
             f"{folder} has {len(files)} PNG files, more than the limit of {MAX_FILES}."
         )
-    modes = {1: "L", 3: "RGB"}
-    if image_shape[-1] not in modes:
+    if image_shape[-1] not in MODES:
         raise ValueError(
             f"PNG files have 1 or 3 channels, but images with {image_shape[-1]} are needed here."
         )
-    images = [_read_png(file, image_shape[:2], modes[image_shape[-1]]) for file in files]
-    pixels = np.stack(images).reshape(len(images), *image_shape).astype(np.int64)
-    return (pixels * levels // 256).astype(np.uint8)
+    return np.stack([read_png(file, image_shape, levels=levels) for file in files])
+
+
+def read_png(
+    file: str | Path, image_shape: tuple[int, int, int], *, levels: int = 256
+) -> np.ndarray:
+    """Read a PNG file as an image, see `read_png_folder`.
+
+    Args:
+      file: its path.
+      image_shape: (height, width, channels) of the result, with 1 or 3 channels.
+      levels: number of grey levels of the result.
+
+    Returns:
+      uint8 array [height, width, channels] in [0, levels).
+
+    Raises:
+      FileNotFoundError: there is no such file.
+      ValueError: as `read_png_folder`.
+    """
+    if not Path(file).is_file():
+        raise FileNotFoundError(f"there is no file {file}: expected a PNG file.")
+    values = _read_png(Path(file), image_shape[:2], MODES[image_shape[-1]])
+    return (values.reshape(image_shape).astype(np.int64) * levels // 256).astype(np.uint8)
 
 
 def _read_png(file: Path, size: tuple[int, int], mode: str) -> np.ndarray:

@@ -15,15 +15,16 @@ BATCH = 1000  # images that are scored at once, which bounds the memory
 
 
 def score(
-    log_prob: Callable, images: np.ndarray, labels: np.ndarray | None = None
+    log_prob: Callable, images: np.ndarray, *columns: np.ndarray | None, labels=None
 ) -> dict[str, float]:
     """Score images, a batch at a time, and take the mean.
 
     Args:
-      log_prob: a function from a batch of images, and its labels if there are any, to nats [n]:
+      log_prob: a function from a batch of images, and of the other columns if there are any, to nats [n]:
         `flow.log_prob`, or `flows.pixels.log_prob` with any other distribution.
       images: uint8 [n, height, width, channels], n at least 1.
-      labels: int [n], for `log p(image | label)`; None for `log p(image)`.
+      *columns: what else the function takes of each image, arrays [n, ...]; None is left out.
+      labels: int [n], one more of them, for `log p(image | label)`.
 
     Returns:
       `bits_per_dim` (mean), `standard_error` (of that mean), `log_prob` (mean, nats per image), `images`
@@ -37,9 +38,9 @@ def score(
       >>> score(uniform, np.zeros((10, 2, 2, 1), np.uint8))["bits_per_dim"]
       8.0
     """
-    columns = (images,) if labels is None else (images, labels)
+    given = [images, *(column for column in (*columns, labels) if column is not None)]
     batches = [
-        log_prob(*(column[start : start + BATCH] for column in columns))
+        log_prob(*(column[start : start + BATCH] for column in given))
         for start in range(0, len(images), BATCH)
     ]
     values = np.concatenate(batches).astype(np.float64)

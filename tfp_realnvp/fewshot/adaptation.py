@@ -32,7 +32,7 @@ def adapt(
     better than one in the flow itself.
 
     Args:
-      flow: a trained flow without labels. It is not changed.
+      flow: a trained flow that is told nothing, see `ImageFlow.given`. It is not changed.
       shots: uint8 [n, height, width, channels], n at least 1.
       seed: of the maps and of the dequantization noise.
       on_step: called after each step, with its number from 1 on.
@@ -56,7 +56,7 @@ class Adapter:
     What is compiled for the first shots, which takes half a minute, serves for all others.
 
     Args:
-      flow: a trained flow without labels. It is not changed.
+      flow: a trained flow that is told nothing, see `ImageFlow.given`. It is not changed.
       maps: which maps are drawn. None means `AffineMaps()`.
       steps: of training, at least 1. On two cores a step of the default flow takes a sixth of a second.
       batch_size: maps of shots in a step, at least 1.
@@ -66,7 +66,7 @@ class Adapter:
       maps: as given, or the default.
 
     Raises:
-      ValueError: a flow with labels, or a number below its limit.
+      ValueError: a flow with labels or a context, or a number below its limit.
 
     Example:
       `adapted = Adapter(flow, steps=100)(ten_nines, seed=1)`
@@ -81,10 +81,10 @@ class Adapter:
         batch_size: int = 32,
         learning_rate: float = 5e-4,
     ):
-        if flow.labels:
+        if flow.told.shape:
             raise ValueError(
-                "`flow` must be one without labels, received a class-conditional one: there is no label for "
-                "something new."
+                "`flow` must be told nothing, received one with labels or a context: take `flow.given(label)`, "
+                "the flow for a label that it knows."
             )
         for name, value in (("steps", steps), ("batch_size", batch_size)):
             if value < 1:

@@ -10,6 +10,8 @@ import tensorflow as tf
 from tfp_realnvp.compute.tensors import in_short, is_numeric, to_tensor
 
 __all__ = [
+    "check_context",
+    "check_context_fits",
     "check_images",
     "check_labels",
     "check_labels_fit",
@@ -103,13 +105,12 @@ def check_labels_fit(labels: tf.Tensor, shape: tuple[int, ...] | tf.Tensor) -> t
       ValueError: the shapes do not fit (`tf.errors.InvalidArgumentError` if that shows when a `tf.function`
         runs).
     """
-    if isinstance(shape, tuple) and labels.shape.rank is not None:
-        pairs = zip(reversed(labels.shape.as_list()), reversed(shape), strict=False)
-        if labels.shape.rank > len(shape) or any(size not in (1, None, n) for size, n in pairs):
-            raise ValueError(
-                f"`labels` must be one for all images, or have the shape {list(shape)}, received "
-                f"{labels.shape.as_list()}."
-            )
+    given = labels.shape
+    if isinstance(shape, tuple) and given.rank is not None and not _broadcasts(given, shape):
+        raise ValueError(
+            f"`labels` must be one for all images, or have the shape {list(shape)}, received "
+            f"{given.as_list()}."
+        )
     return tf.broadcast_to(labels, shape)
 
 
@@ -137,23 +138,85 @@ def check_latents(latents, image_shape: tuple[int, int, int]) -> tf.Tensor:
       ValueError: another shape, or values that are not finite (`tf.errors.InvalidArgumentError` if that shows
         when a `tf.function` runs).
     """
-    latents = to_tensor(latents, "latents", "numbers")
-    if not is_numeric(latents):
-        raise TypeError(f"`latents` must be numbers, received {latents.dtype.name}.")
-    latents = tf.cast(latents, tf.float32)
-    if tuple(latents.shape[-3:]) != tuple(image_shape):
+    return _check_numbers(latents, "latents", image_shape)
+
+
+def check_context(context, shape: tuple[int, ...] | None) -> tf.Tensor | None:
+    """The context as a float32 tensor [..., *shape], or an error that says what was expected.
+
+    Args:
+      context: numbers [..., *shape], or None.
+      shape: of the context of an image; None if the flow is told none.
+
+    Raises:
+      TypeError: not numbers.
+      ValueError: a context that is missing or not asked for, another shape, or values that are not finite
+        (`tf.errors.InvalidArgumentError` if that shows when a `tf.function` runs).
+    """
+    if shape is None:
+        if context is not None:
+            raise ValueError("this flow takes no context: leave it out.")
+        return None
+    if context is None:
         raise ValueError(
-            f"`latents` must have the shape [..., {', '.join(map(str, image_shape))}], "
-            f"received {latents.shape.as_list()}."
+            f"this flow needs a context: `context` must have the shape [..., {_in_words(shape)}], received "
+            "none."
         )
-    finite = tf.reduce_all(tf.math.is_finite(latents))
-    expected = "`latents` must be finite, received NaN or infinite values."
+    return _check_numbers(context, "context", shape)
+
+
+def check_context_fits(
+    context: tf.Tensor, context_shape: tuple[int, ...], shape: tuple[int, ...] | tf.Tensor
+) -> tf.Tensor:
+    """The context of a sample, repeated to its shape.
+
+    Args:
+      context: float32, of `context_shape`, or with more axes that TensorFlow broadcasts to those of the sample.
+      context_shape: that of an image.
+      shape: of the sample, as from `check_sample_shape`.
+
+    Returns:
+      float32 tensor [*shape, *context_shape].
+
+    Raises:
+      ValueError: as `check_labels_fit`.
+    """
+    given = context.shape[: context.shape.rank - len(context_shape)]
+    if isinstance(shape, tuple) and not _broadcasts(given, shape):
+        raise ValueError(
+            f"`context` must be one for all images, or have the shape "
+            f"[{_in_words((*shape, *context_shape))}], received {context.shape.as_list()}."
+        )
+    return tf.broadcast_to(context, tf.concat([shape, context_shape], axis=0))
+
+
+def _broadcasts(given: tf.TensorShape, shape: tuple[int, ...]) -> bool:
+    pairs = zip(reversed(given.as_list()), reversed(shape), strict=False)
+    return given.rank <= len(shape) and all(size in (1, None, n) for size, n in pairs)
+
+
+def _in_words(shape: Sequence[int]) -> str:
+    return ", ".join(map(str, shape))
+
+
+def _check_numbers(values, name: str, shape: tuple[int, ...]) -> tf.Tensor:
+    values = to_tensor(values, name, "numbers")
+    if not is_numeric(values):
+        raise TypeError(f"`{name}` must be numbers, received {values.dtype.name}.")
+    values = tf.cast(values, tf.float32)
+    if values.shape.rank < len(shape) or tuple(values.shape[-len(shape) :]) != tuple(shape):
+        raise ValueError(
+            f"`{name}` must have the shape [..., {_in_words(shape)}], received "
+            f"{values.shape.as_list()}."
+        )
+    finite = tf.reduce_all(tf.math.is_finite(values))
+    expected = f"`{name}` must be finite, received NaN or infinite values."
     if tf.executing_eagerly():
         if not finite:
             raise ValueError(expected)
-        return latents
+        return values
     with tf.control_dependencies([tf.debugging.Assert(finite, [expected])]):
-        return tf.identity(latents)
+        return tf.identity(values)
 
 
 def check_sample_shape(n) -> tuple[int, ...] | tf.Tensor:

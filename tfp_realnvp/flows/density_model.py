@@ -22,17 +22,19 @@ class DensityModel(StoresAllWeights, keras.Model, abc.ABC):
     """A Keras model whose output is the log-probability of images, and which is trained to increase it.
 
     It is trained on images alone, or on images with labels: `fit(images)`, `fit(images, labels)`, or
-    `fit({"images": images, "labels": labels})`; the data may be arrays, a `tf.data.Dataset`, a generator or a
-    `keras.utils.PyDataset` of batches. A model with `labels` uses the labels, any other ignores them.
+    `fit({"images": images, "labels": labels, "context": context})`; the data may be arrays, a
+    `tf.data.Dataset`, a generator or a `keras.utils.PyDataset` of batches. A model with `labels` uses the
+    labels, and one with a `context_shape` the context; any other ignores them.
 
     The loss is the negative log-probability in nats per dimension, plus what `add_loss` and regularizers add.
 
-    A subclass has `image_shape`, `labels`, and `call(inputs, training)` from images, or from
-    `{"images": images, "labels": labels}`, to nats [n].
+    A subclass has `image_shape`, `labels`, `context_shape`, and `call(inputs, training)` from images, or from
+    `{"images": images, "labels": labels, "context": context}`, to nats [n].
     """
 
     image_shape: tuple[int, int, int]
     labels: tuple[int, ...]
+    context_shape: tuple[int, ...] | None
 
     def __init__(self, **kwargs):
         super().__init__(autocast=False, **kwargs)
@@ -124,17 +126,19 @@ class DensityModel(StoresAllWeights, keras.Model, abc.ABC):
         return y
 
     def _split(self, batch):
-        """(images, labels or None) of a batch as `fit` is given it."""
+        """(images, labels or None, context or None) of a batch as `fit` is given it."""
         x, y, _ = keras.utils.unpack_x_y_sample_weight(batch)
-        if isinstance(x, dict):
-            return x["images"], x.get("labels")
-        return x, y if self.labels else None
+        columns = x if isinstance(x, dict) else {"images": x}
+        labels = columns.get("labels", y) if self.labels else None
+        context = None if self.context_shape is None else columns.get("context")
+        return columns["images"], labels, context
 
     def _with_labels(self, data):
         """The data, with the labels moved to the inputs if the model uses labels."""
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
-        if self.labels and y is not None and not isinstance(x, dict):
-            x = {"images": x, "labels": y}
+        if self.labels and y is not None:
+            columns = x if isinstance(x, dict) else {"images": x}
+            x = {"labels": y, **columns}
         return x, y, sample_weight
 
     def train_step(self, data):
@@ -185,16 +189,19 @@ class DensityModel(StoresAllWeights, keras.Model, abc.ABC):
         Args:
           filepath: the folder.
           *args: as in Keras.
-          input_signature: as in Keras; by default any number of uint8 images, and their labels if the model
-            knows labels.
+          input_signature: as in Keras; by default any number of uint8 images, and their labels and contexts if
+            the model is told them.
           **kwargs: as in Keras.
         """
         if input_signature is None:
             inputs = tf.TensorSpec([None, *self.image_shape], tf.uint8, name="images")
+            told = {}
             if self.labels:
-                labels = tf.TensorSpec([None], tf.int32, name="labels")
-                inputs = {"images": inputs, "labels": labels}
-            input_signature = [inputs]
+                told["labels"] = tf.TensorSpec([None], tf.int32, name="labels")
+            if self.context_shape is not None:
+                shape = [None, *self.context_shape]
+                told["context"] = tf.TensorSpec(shape, tf.float32, name="context")
+            input_signature = [{"images": inputs, **told} if told else inputs]
         return super().export(filepath, *args, input_signature=input_signature, **kwargs)
 
 

@@ -10,6 +10,7 @@ import random
 import warnings
 from collections.abc import Callable, Sequence
 
+import keras
 import tensorflow as tf
 from tensorflow_probability import bijectors as tfb
 from tensorflow_probability import distributions as tfd
@@ -21,14 +22,15 @@ from tfp_realnvp.compute.sharding import at_least_one_row, in_shards, shards
 from tfp_realnvp.compute.traces import Traces
 from tfp_realnvp.flows import pixels
 from tfp_realnvp.flows.checks import (
+    check_context_fits,
     check_images,
-    check_labels,
     check_labels_fit,
     check_latents,
     check_sample_shape,
     check_temperature,
 )
 from tfp_realnvp.flows.density_model import DensityModel
+from tfp_realnvp.flows.told import Told, as_encoder
 from tfp_realnvp.layers import Normalization, VariationalDequantization
 
 __all__ = ["ImageFlow"]
@@ -53,10 +55,18 @@ class ImageFlow(DensityModel, abc.ABC):
     A flow with `labels` is class-conditional: one distribution for each label. It is trained by
     `fit(images, labels)`, its methods take labels, and it recognizes labels by Bayes' rule (`classify`).
 
+    A flow with a `context_shape` is told something else of each image, a vector or an image, of about unit
+    scale. It is trained by `fit({"images": images, "context": context})`, and its methods take `context`.
+    Convolutional conditioners read a context image at their own scale: its height and width must be multiples
+    or divisors of those of every scale. `given` fixes the label and the context.
+
     Args:
       image_shape: (height, width, channels).
       levels: number of grey levels, 2 to 256; images are integers in [0, levels).
       labels: those of a class-conditional flow, integers; none for a flow of images alone.
+      context_shape: (features,) or (height, width, channels); None for a flow without a context.
+      context_encoder: a Keras model from contexts [n, *context_shape] to [n, features] or
+        [n, height, width, channels], which is trained with the flow; None takes the contexts as they are.
       dequantization: "uniform", or "variational" for learned noise, see `VariationalDequantization`.
       seed: of the initial weights and of the dequantization noise in training. None draws one, the same one
         after the same `keras.utils.set_random_seed`.
@@ -64,10 +74,12 @@ class ImageFlow(DensityModel, abc.ABC):
         matrix products ("float32", "mixed_bfloat16" or "mixed_float16"; everything else is float32).
 
     Raises:
-      ValueError: an argument outside its range.
+      TypeError, ValueError: an argument of another kind or outside its range.
 
     Reference:
-      Dinh, Sohl-Dickstein, Bengio (2017), Density estimation using Real NVP, section 3.1.
+      Dinh, Sohl-Dickstein, Bengio (2017), Density estimation using Real NVP, section 3.1;
+      Winkler, Worrall, Hoogeboom, Welling (2019), Learning likelihoods with conditional normalizing flows,
+      section 3.2 (context).
     """
 
     def __init__(
@@ -76,6 +88,8 @@ class ImageFlow(DensityModel, abc.ABC):
         *,
         levels: int = 256,
         labels: Sequence[int] = (),
+        context_shape: Sequence[int] | None = None,
+        context_encoder: keras.Model | None = None,
         dequantization: str = "uniform",
         seed: int | None = None,
         **kwargs,
@@ -88,8 +102,6 @@ class ImageFlow(DensityModel, abc.ABC):
         height, width, channels = image_shape
         if not 2 <= levels <= 256:
             raise ValueError(f"`levels` must be from 2 to 256, received {levels}.")
-        if len(set(labels)) != len(labels) or len(labels) == 1:
-            raise ValueError(f"`labels` must be two or more different ones, received {labels}.")
         if dequantization not in DEQUANTIZATIONS:
             raise ValueError(
                 f"`dequantization` must be one of {', '.join(DEQUANTIZATIONS)}, "
@@ -97,7 +109,11 @@ class ImageFlow(DensityModel, abc.ABC):
             )
         self.image_shape = (int(height), int(width), int(channels))
         self.levels = levels
-        self.labels = tuple(int(label) for label in labels)
+        self.context_encoder = as_encoder(
+            context_encoder
+        )  # here, so that Keras trains and saves it
+        self.told = Told(labels, context_shape, self.context_encoder)
+        self.labels, self.context_shape = self.told.labels, self.told.context_shape
         self.dequantization = dequantization
         # Python's random numbers, as in Keras: `keras.utils.set_random_seed` seeds them
         self.seed = random.randrange(2**31) if seed is None else seed
@@ -132,8 +148,8 @@ class ImageFlow(DensityModel, abc.ABC):
         """The bijectors between latents and normalized images, the one next to the image first.
 
         Args:
-          context: float32 [n, number of labels], 1 for an image's label and 0 elsewhere; None in a flow
-            without labels. For the conditioners.
+          context: for the conditioners: float32 [n, *told.shape], what the flow was told of each image, see
+            `flows.told.Told`; None in a flow that is told nothing.
           conditioners: the callables to use in place of `self.conditioners`, in the same order: the layers
             themselves, or functions that call them with kernels that were read before.
         """
@@ -151,7 +167,7 @@ class ImageFlow(DensityModel, abc.ABC):
     @property
     def bijector(self) -> tfb.Bijector:
         """The bijection from latents (forward) to points of the unit cube, both of the image shape."""
-        return self.bijector_given(None)
+        return self.bijector_given()
 
     @property
     def distribution(self) -> tfd.TransformedDistribution:
@@ -160,31 +176,57 @@ class ImageFlow(DensityModel, abc.ABC):
         Its event shape is the image shape. It reads the weights when it is used, so it may be kept while the
         model trains.
         """
-        return self.distribution_given(None)
+        return self.distribution_given()
 
-    def bijector_given(self, labels) -> tfb.Bijector:
-        """The bijection for images of these labels, int [n], or None in a flow without labels."""
-        labels = self._check_labels_of_batch(labels)
-        return UpToDate(self._bijector(self._conditioners_here(), labels))
+    def bijector_given(self, labels=None, *, context=None) -> tfb.Bijector:
+        """The bijection for images of these labels and contexts; arguments as in `distribution_given`."""
+        labels, context = self.told.check_rows(labels, context)
+        return self.bijector_told(self.told.join(labels, self.told.encode(context)))
 
-    def distribution_given(self, labels) -> tfd.TransformedDistribution:
-        """The density of images of these labels: a batch of n distributions.
+    def bijector_told(self, told) -> tfb.Bijector:
+        """The bijection for images of which conditioners are told `told`, float32 [n, *told.shape], or None."""
+        return UpToDate(self._bijector_told(self._conditioners_here(), told))
+
+    def distribution_given(self, labels=None, *, context=None) -> tfd.TransformedDistribution:
+        """The density of images of these labels and contexts: a batch of n distributions.
 
         Args:
-          labels: int [n]; None in a flow without labels, for a single distribution.
+          labels: int [n]; None in a flow without labels.
+          context: float [n, *context_shape]; None in a flow without a context. It is encoded here, with the
+            weights that an encoder has now.
 
         Returns:
-          Distribution of batch shape [n], or [], whose event shape is the image shape.
+          Distribution of batch shape [n], or [] if the flow is told nothing, whose event shape is the image
+          shape.
 
         Raises:
-          ValueError: labels that are not known, not given, or not wanted.
+          ValueError: labels or a context that are not known, not given, or not wanted.
         """
-        labels = self._check_labels_of_batch(labels)
-        batch = [] if labels is None else tf.shape(labels)
-        base = _standard_normal(
-            tf.concat([batch, self.image_shape], axis=0) if batch else self.image_shape
-        )
-        return tfd.TransformedDistribution(base, self.bijector_given(labels), name=self.name)
+        labels, context = self.told.check_rows(labels, context)
+        rows = [tf.shape(column)[:1] for column in (labels, context) if column is not None]
+        shape = tf.concat([rows[0], self.image_shape], axis=0) if rows else self.image_shape
+        bijector = self.bijector_given(labels, context=context)
+        return tfd.TransformedDistribution(_standard_normal(shape), bijector, name=self.name)
+
+    def given(self, label: int | None = None, *, context=None) -> ImageFlow:
+        """The flow for one label and one context, as a flow that is told nothing.
+
+        It has the weights of this one: what trains one trains the other. So all that is made for flows of
+        images alone works for flows that are told something: `fewshot`, `morph`, `serving`.
+
+        Args:
+          label: one that the flow knows; None in a flow without labels.
+          context: float of `context_shape`; None in a flow without a context.
+
+        Raises:
+          ValueError: as `distribution_given`.
+
+        Example:
+          `threes = flow.given(3)`, then `threes.sample(10)`, `threes.log_prob(images)`, `threes.distribution`
+        """
+        from tfp_realnvp.flows.given_flow import GivenFlow  # noqa: PLC0415  (it imports this file)
+
+        return GivenFlow(self, label=label, context=context)
 
     @property
     def _conditioners(self) -> Sequence[Callable]:
@@ -199,21 +241,21 @@ class ImageFlow(DensityModel, abc.ABC):
             for number, conditioner in enumerate(self._conditioners)
         ]
 
-    def _bijector(self, conditioners, labels) -> tfb.Bijector:
-        context = None
-        if labels is not None:
-            context = tf.cast(tf.equal(labels[:, tf.newaxis], self.labels), tf.float32)
+    def _bijector(self, conditioners, labels, encoded) -> tfb.Bijector:
+        return self._bijector_told(conditioners, self.told.join(labels, encoded))
+
+    def _bijector_told(self, conditioners, told) -> tfb.Bijector:
         if self._takes_conditioners:
-            bijectors = self.make_bijectors(context, conditioners)
+            bijectors = self.make_bijectors(told, conditioners)
         else:
-            bijectors = self.make_bijectors(context)  # type: ignore[call-arg]
+            bijectors = self.make_bijectors(told)  # type: ignore[call-arg]
         # without a name, TFP puts those of all bijectors into the name of every operation
         return tfb.Chain([*self.normalization.bijectors, *bijectors], name="flow")
 
     # For users. In eager mode each method computes its images in blocks of a bounded size. In a `tf.function`
     # it computes them all at once: call it there with batches.
 
-    def log_prob(self, images, labels=None, *, seed: int = 0) -> tf.Tensor:
+    def log_prob(self, images, labels=None, *, context=None, seed: int = 0) -> tf.Tensor:
         """Log-probability of images, in nats per image, comparable between models and with papers.
 
         It includes dequantization (one draw of noise, see `flows.pixels.log_prob`), all
@@ -223,6 +265,7 @@ class ImageFlow(DensityModel, abc.ABC):
           images: integers in [0, levels), [n, height, width, channels]; any number of batch axes, or none.
           labels: int [n], for `log p(image | label)`. None means `log p(image)`; in a class-conditional
             flow with equal shares of all labels.
+          context: float [n, *context_shape], in a flow with a context.
           seed: int, or int32 [2], of the dequantization noise.
 
         Returns:
@@ -230,23 +273,26 @@ class ImageFlow(DensityModel, abc.ABC):
 
         Raises:
           TypeError: the images are not integers.
-          ValueError: their shape or values do not fit the model; labels that it does not know.
+          ValueError: their shape or values do not fit the model; labels or a context that do not.
         """
         if self.labels and labels is None:
-            log_probs = self.log_prob_given_each(images, seed=seed)
+            log_probs = self.log_prob_given_each(images, context=context, seed=seed)
             return tf.reduce_logsumexp(log_probs, axis=-1) - math.log(len(self.labels))
-        images, labels, restore = self._rows(self._check_images(images), self._check_labels(labels))
-        return restore(self._by_rows(self._log_prob, images, labels, seed=to_seed(seed)))
+        told = self.told.check(labels, context)
+        images, *told, restore = self._rows(self._check_images(images), *told)
+        return restore(self._by_rows(self._log_prob, images, *told, seed=to_seed(seed)))
 
-    def bits_per_dim(self, images, labels=None, *, seed: int = 0) -> tf.Tensor:
+    def bits_per_dim(self, images, labels=None, *, context=None, seed: int = 0) -> tf.Tensor:
         """`-log_prob / (D log 2)` of each image, float32 [n]; arguments and errors are those of `log_prob`."""
-        return pixels.bits_per_dim(self.log_prob(images, labels, seed=seed), self.image_shape)
+        log_probs = self.log_prob(images, labels, context=context, seed=seed)
+        return pixels.bits_per_dim(log_probs, self.image_shape)
 
-    def log_prob_given_each(self, images, *, seed: int = 0) -> tf.Tensor:
+    def log_prob_given_each(self, images, *, context=None, seed: int = 0) -> tf.Tensor:
         """`log p(image | label)` for every label of a class-conditional flow.
 
         Args:
           images: integers in [0, levels), [n, height, width, channels].
+          context: float [n, *context_shape], in a flow with a context.
           seed: int, or int32 [2], of the dequantization noise.
 
         Returns:
@@ -257,10 +303,11 @@ class ImageFlow(DensityModel, abc.ABC):
         """
         if not self.labels:
             raise ValueError("this flow knows no labels: train a class-conditional one.")
-        images, _, restore = self._rows(self._check_images(images))
-        return restore(self._by_rows(self._log_prob_given_each, images, seed=to_seed(seed)))
+        told = None, self.told.check_context(context)
+        images, *told, restore = self._rows(self._check_images(images), *told)
+        return restore(self._by_rows(self._log_prob_given_each, images, *told, seed=to_seed(seed)))
 
-    def classify(self, images, *, seed: int = 0) -> tf.Tensor:
+    def classify(self, images, *, context=None, seed: int = 0) -> tf.Tensor:
         """The likeliest label of each image by Bayes' rule, all labels being equally likely before.
 
         Arguments and errors are those of `log_prob_given_each`.
@@ -268,11 +315,18 @@ class ImageFlow(DensityModel, abc.ABC):
         Returns:
           int32 tensor [n].
         """
-        best = tf.argmax(self.log_prob_given_each(images, seed=seed), axis=-1)
+        log_probs = self.log_prob_given_each(images, context=context, seed=seed)
+        best = tf.argmax(log_probs, axis=-1)
         return tf.gather(tf.constant(self.labels, tf.int32), best)
 
     def sample(
-        self, n, labels=None, *, temperature: float | tf.Tensor = 1.0, seed: int | None = None
+        self,
+        n,
+        labels=None,
+        *,
+        context=None,
+        temperature: float | tf.Tensor = 1.0,
+        seed: int | None = None,
     ) -> tf.Tensor:
         """Draw new images.
 
@@ -280,6 +334,8 @@ class ImageFlow(DensityModel, abc.ABC):
           n: how many, at least 1: an integer or integer tensor; or a shape such as (2, 3).
           labels: in a class-conditional flow, the label of all of them, or int [n] (or of that shape); None
             draws them.
+          context: in a flow with a context, that of all of them, float of `context_shape`, or
+            [n, *context_shape].
           temperature: scale of the latents, above 0; below 1 gives more typical, less varied images.
           seed: int, or int32 [2]; the same seed gives the same images. None draws one, the same one after the
             same `keras.utils.set_random_seed`.
@@ -288,33 +344,41 @@ class ImageFlow(DensityModel, abc.ABC):
           uint8 tensor [n, height, width, channels], or with the axes of the shape instead of n.
 
         Raises:
-          ValueError: a count below 1, a temperature that is not above 0, or labels that are not known.
+          ValueError: a count below 1, a temperature that is not above 0, or labels or a context that do not
+            fit.
         """
         shape, seed = check_sample_shape(n), to_seed(seed)
         temperature = check_temperature(temperature)
         count = math.prod(shape) if isinstance(shape, tuple) else tf.reduce_prod(shape)
         if self.labels and labels is None:
             drawn = tf.random.stateless_uniform(
-                [count], seed + 1, 0, len(self.labels), tf.int32, alg=ALGORITHM
+                shape, seed + 1, 0, len(self.labels), tf.int32, alg=ALGORITHM
             )
             labels = tf.gather(tf.constant(self.labels, tf.int32), drawn)
-        elif labels is not None:
-            labels = tf.reshape(check_labels_fit(self._check_labels(labels), shape), [-1])
+        labels, context = self.told.check(labels, context)
+        if labels is not None:
+            labels = tf.reshape(check_labels_fit(labels, shape), [-1])
+        if context is not None:
+            context_shape = self.context_shape or ()
+            context = check_context_fits(context, context_shape, shape)
+            context = tf.reshape(context, [-1, *context_shape])
         if tf.executing_eagerly():
-            images = self._sample_in_blocks(count, labels, temperature, seed)
+            images = self._sample_in_blocks(count, labels, context, temperature, seed)
         else:
             latents = self.draw_latents(count, temperature, seed)
-            images = self._decode(self._conditioners_here(), latents, labels)
+            encoded = self.told.encode(context)
+            images = self._decode(self._conditioners_here(), latents, labels, encoded)
         if tf.executing_eagerly() and len(shape) == 1:
             return images
         return tf.reshape(images, tf.concat([shape, self.image_shape], axis=0))
 
-    def encode(self, images, labels=None, *, seed: int | None = None) -> tf.Tensor:
+    def encode(self, images, labels=None, *, context=None, seed: int | None = None) -> tf.Tensor:
         """Images to latents.
 
         Args:
           images: integers in [0, levels), [n, height, width, channels].
           labels: int [n], in a class-conditional flow.
+          context: float [n, *context_shape], in a flow with a context.
           seed: of the dequantization noise. None takes the middle of each grey level:
             the latents that `decode` brings back to exactly these images.
 
@@ -324,26 +388,28 @@ class ImageFlow(DensityModel, abc.ABC):
         Raises:
           TypeError, ValueError: as `log_prob`.
         """
-        images, labels, restore = self._rows(self._check_images(images), self._check_labels(labels))
+        told = self.told.check(labels, context)
+        images, *told, restore = self._rows(self._check_images(images), *told)
         seed = None if seed is None else to_seed(seed)
-        return restore(self._by_rows(self._encode, images, labels, seed=seed))
+        return restore(self._by_rows(self._encode, images, *told, seed=seed))
 
-    def decode(self, latents, labels=None) -> tf.Tensor:
+    def decode(self, latents, labels=None, *, context=None) -> tf.Tensor:
         """Latents to images.
 
         Args:
           latents: float tensor [n, height, width, channels].
           labels: int [n], in a class-conditional flow.
+          context: float [n, *context_shape], in a flow with a context.
 
         Returns:
           uint8 tensor of the same shape.
 
         Raises:
-          ValueError: another shape, or labels that are not known.
+          ValueError: another shape, or labels or a context that do not fit.
         """
         latents = check_latents(latents, self.image_shape)
-        latents, labels, restore = self._rows(latents, self._check_labels(labels))
-        return restore(self._by_rows(self._decode, latents, labels))
+        latents, *told, restore = self._rows(latents, *self.told.check(labels, context))
+        return restore(self._by_rows(self._decode, latents, *told))
 
     def draw_latents(self, n, temperature, seed, *, first=0) -> tf.Tensor:
         """The latents of new images: independent normals, whose standard deviation is the temperature.
@@ -381,59 +447,52 @@ class ImageFlow(DensityModel, abc.ABC):
     def _check_images(self, images) -> tf.Tensor:
         return check_images(images, self.image_shape, levels=self.levels)
 
-    def _check_labels(self, labels) -> tf.Tensor | None:
-        return check_labels(labels, self.labels)
-
-    def _check_labels_of_batch(self, labels) -> tf.Tensor | None:
-        labels = self._check_labels(labels)
-        if labels is not None and labels.shape.rank != 1:
-            raise ValueError(
-                f"`labels` must have the shape [n], received {labels.shape.as_list()}."
-            )
-        return labels
-
-    def _rows(self, images, labels=None):
-        """Images and labels with one batch axis, and a function that restores the axes in a result."""
-        batch = images.shape[:-3]
-        if labels is not None:
-            if not labels.shape.is_compatible_with(batch):
-                raise ValueError(
-                    f"`labels` must have the shape {batch.as_list()} of the images' batch, received "
-                    f"{labels.shape.as_list()}."
-                )
-            labels = tf.reshape(labels, [-1])
+    def _rows(self, events, labels, context):
+        """Events, labels and context with one batch axis, and a function that restores the axes in a result."""
+        batch = events.shape[:-3]
+        self.told.check_batch(labels, context, batch)
         if batch.rank == 1:
-            return images, labels, lambda result: result
+            return events, labels, context, lambda result: result
+        if labels is not None:
+            labels = tf.reshape(labels, [-1])
+        if context is not None:
+            context = tf.reshape(context, [-1, *(self.context_shape or ())])
 
         def restore(result):
             return tf.reshape(result, tf.concat([axes, tf.shape(result)[1:]], axis=0))
 
-        axes = tf.shape(images)[:-3]
-        return tf.reshape(images, [-1, *self.image_shape]), labels, restore
+        axes = tf.shape(events)[:-3]
+        return tf.reshape(events, [-1, *self.image_shape]), labels, context, restore
 
-    def _by_rows(self, method, images, *columns, **others):
-        """Call `method(conditioners, images, ...)`, which treats each row by itself.
+    def _by_rows(self, method, events, labels, context, **others):
+        """Call `method(conditioners, events, labels, encoded context, ...)`, which treats each row by itself.
 
         In eager mode it is compiled and computed in blocks, and each block in shards. In a `tf.function` of the
         caller's it is not divided: a SavedModel must not depend on the machine that wrote it.
         """
         if not tf.executing_eagerly():
-            function = functools.partial(method, self._conditioners_here(), **others)
-            return at_least_one_row(function, images, *columns)
 
-        def sharded(images, *columns, **others):
+            def undivided(events, labels, context):
+                encoded = self.told.encode(context)
+                return method(self._conditioners_here(), events, labels, encoded, **others)
+
+            return at_least_one_row(undivided, events, labels, context)
+
+        def sharded(events, labels, context, **others):
             function = functools.partial(method, **others)
-            return self._in_shards(function, tf.shape(images)[0], images, *columns)
+            encoded = self.told.encode(context)
+            return self._in_shards(function, tf.shape(events)[0], events, labels, encoded)
 
         compiled = functools.partial(self._compiled(sharded, method.__name__), **others)
 
         def block(start, end):
             part = (
-                column if column is None else column[start:end] for column in (images, *columns)
+                column if column is None else column[start:end]
+                for column in (events, labels, context)
             )
             return at_least_one_row(compiled, *part)
 
-        return in_blocks(block, len(images), largest=rows_of_block(self.image_shape))
+        return in_blocks(block, len(events), largest=rows_of_block(self.image_shape))
 
     def _compiled(self, function, name=None):
         variables = list(self.variables)
@@ -455,52 +514,54 @@ class ImageFlow(DensityModel, abc.ABC):
             ]
         return in_shards(functools.partial(function, conditioners), rows, *columns)
 
-    def _log_prob(self, conditioners, images, labels, *, seed):
-        return self._score(conditioners, images, labels, pixels.image_noise(images, seed))
+    def _log_prob(self, conditioners, images, labels, encoded, *, seed):
+        noise = pixels.image_noise(images, seed)
+        return self._score(conditioners, images, labels, encoded, noise)
 
-    def _score(self, conditioners, images, labels, noise):
+    def _score(self, conditioners, images, labels, encoded, noise):
         base = _standard_normal(self.image_shape)
+        bijector = self._bijector(conditioners, labels, encoded)
         return pixels.log_prob(
-            tfd.TransformedDistribution(base, self._bijector(conditioners, labels), name="density"),
+            tfd.TransformedDistribution(base, bijector, name="density"),
             images,
             levels=self.levels,
             noise=noise,
             dequantizer=self.dequantizer,
         )
 
-    def _log_prob_given_each(self, conditioners, images, *, seed):
+    def _log_prob_given_each(self, conditioners, images, _, encoded, *, seed):
         def given(label):
             labels = tf.fill([tf.shape(images)[0]], label)
-            return self._log_prob(conditioners, images, labels, seed=seed)
+            return self._log_prob(conditioners, images, labels, encoded, seed=seed)
 
         rows = tf.map_fn(given, tf.constant(self.labels), fn_output_signature=tf.float32)
         return tf.transpose(rows)
 
-    def _encode(self, conditioners, images, labels, *, seed):
+    def _encode(self, conditioners, images, labels, encoded, *, seed):
         noise = 0.5 if seed is None else pixels.image_noise(images, seed)
         if self.dequantizer is not None:
             noise, _ = self.dequantizer(images, tf.broadcast_to(noise, tf.shape(images)))
         points = pixels.dequantize(images, noise, levels=self.levels)
-        return self._bijector(conditioners, labels).inverse(points)
+        return self._bijector(conditioners, labels, encoded).inverse(points)
 
-    def _decode(self, conditioners, latents, labels):
-        points = self._bijector(conditioners, labels).forward(latents)
+    def _decode(self, conditioners, latents, labels, encoded):
+        points = self._bijector(conditioners, labels, encoded).forward(latents)
         return pixels.quantize(points, levels=self.levels)
 
-    def _sample_in_blocks(self, count, labels, temperature, seed):
+    def _sample_in_blocks(self, count, labels, context, temperature, seed):
         draw = self._compiled(self._sample_in_shards)
 
         def block(start, end):
-            part = None if labels is None else labels[start:end]
-            return draw(tf.constant(start), tf.constant(end - start), part, temperature, seed)
+            told = [column if column is None else column[start:end] for column in (labels, context)]
+            return draw(tf.constant(start), tf.constant(end - start), *told, temperature, seed)
 
         return in_blocks(block, count, largest=rows_of_block(self.image_shape))
 
-    def _sample_in_shards(self, first, count, labels, temperature, seed):
+    def _sample_in_shards(self, first, count, labels, context, temperature, seed):
         def latents(start, end):
             return self.draw_latents(end - start, temperature, seed, first=first + start)
 
-        return self._in_shards(self._decode, count, latents, labels)
+        return self._in_shards(self._decode, count, latents, labels, self.told.encode(context))
 
     # For Keras.
 
@@ -513,16 +574,17 @@ class ImageFlow(DensityModel, abc.ABC):
         """Log-probability of each image, nats [n]; in training, with new noise in every call.
 
         Args:
-          inputs: images, or {"images": images, "labels": labels} in a class-conditional flow.
+          inputs: images, or {"images": images, "labels": labels, "context": context}, as the flow is told.
           training: whether Keras trains.
         """
-        images, labels = self._split(inputs)
-        images, labels = self._check_images(images), self._check_labels(labels)
+        images, *told = self._split(inputs)
+        images, (labels, context) = self._check_images(images), self.told.check(*told)
+        encoded = self.told.encode(context)
         noise = None
         if training:
             seed = tf.stack([to_seed(self.seed)[0], self._next_noise()])
             noise = uniform_rows(self.image_shape, seed)
-        return self._in_shards(self._score, tf.shape(images)[0], images, labels, noise)
+        return self._in_shards(self._score, tf.shape(images)[0], images, labels, encoded, noise)
 
     def _next_noise(self) -> tf.Tensor:
         """A new number for each training step and device, as a seed of its noise."""
@@ -540,6 +602,9 @@ class ImageFlow(DensityModel, abc.ABC):
             "image_shape": self.image_shape,
             "levels": self.levels,
             "labels": self.labels,
+            "context_shape": self.context_shape,
+            "context_encoder": self.context_encoder
+            and keras.saving.serialize_keras_object(self.context_encoder),
             "dequantization": self.dequantization,
             "seed": self.seed,
         }

@@ -30,8 +30,8 @@ class MultiscaleRealNVP(FlowWithOptions):
 
     Args:
       image_shape: (height, width, channels); height and width must be multiples of `2**scales`.
-      **kwargs: the options below, and the arguments of `ImageFlow`: `levels`, `labels`, `dequantization`,
-        `seed`, `dtype`.
+      **kwargs: the options below, and the arguments of `ImageFlow`: `levels`, `labels`, `context_shape`,
+        `context_encoder`, `dequantization`, `seed`, `dtype`.
 
     Raises:
       TypeError, ValueError: an argument of the wrong type or outside its range, or an image shape that cannot
@@ -66,7 +66,7 @@ class MultiscaleRealNVP(FlowWithOptions):
                     transform=self.transform,
                     gated=self.gated,
                     heads=self.heads if scale == self.scales - 1 else 0,
-                    context=len(self.labels),
+                    context=self.told.shape,
                     seed=(self.seed * self.scales + scale) * most + step,
                     dtype=self.dtype_policy,
                 )

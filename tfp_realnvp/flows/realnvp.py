@@ -23,8 +23,8 @@ class RealNVP(FlowWithOptions):
 
     Args:
       image_shape: (height, width, channels), of at least two pixels.
-      **kwargs: the options below, and the arguments of `ImageFlow`: `levels`, `labels`, `dequantization`,
-        `seed`, `dtype`.
+      **kwargs: the options below, and the arguments of `ImageFlow`: `levels`, `labels`, `context_shape`,
+        `context_encoder`, `dequantization`, `seed`, `dtype`.
 
     Raises:
       TypeError, ValueError: an argument of the wrong type or outside its range.
@@ -61,7 +61,7 @@ class RealNVP(FlowWithOptions):
                 width=self.width,
                 activation=self.activation,
                 transform=self.transform,
-                context=len(self.labels),
+                context=self.told.shape,
                 seed=self.couplings * self.seed + step,
                 dtype=self.dtype_policy,
             )

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import keras
 
+from tfp_realnvp.layers.context_positions import ContextPositions
 from tfp_realnvp.layers.self_attention import SelfAttention
 from tfp_realnvp.layers.transform_parameters import (
     Conv2D,
     Dense,
     TransformParameters,
+    as_shape,
     as_transform,
     read_kernel,
 )
@@ -33,15 +37,22 @@ class ConvResNet(keras.layers.Layer):
       gated: whether the blocks are gated.
       heads: of the self-attention before each block; 0 for none.
       transform: whose parameters it gives; None is affine.
-      context: size of the context, 0 for none; it enters as a bias of the first convolution.
+      context: shape of the context of an event: (features,), which enters as a bias of the first convolution;
+        or (height, width, channels), which enters through a 3x3 convolution of its own, after its positions
+        were brought to those of the kept part: several become channels of one, or one is repeated. Empty for
+        none. A number is the size of a vector, 0 for none.
       seed: of the initial weights.
       **kwargs: those of `keras.layers.Layer`; `dtype` is the policy of the convolutions.
 
     Call arguments:
       kept: float tensor [n, height, width, number of kept channels].
-      context: float tensor [n, context], what else is known of each event; None if `context` is 0.
+      context: float tensor [n, *context], what else is known of each event; None if there is no `context`.
       kernels: the result of `read_kernels()`, if the layer is called several times with the same weights; None
         reads them in this call.
+
+    Raises:
+      ValueError: when it is built: a context image whose height or width is neither a multiple nor a divisor of
+        that of the kept part.
 
     Returns:
       (shift, log_scale), each [n, height, width, size], or (shift, log_scale, knots), with knots of
@@ -69,7 +80,7 @@ class ConvResNet(keras.layers.Layer):
         gated=False,
         heads=0,
         transform: Transform | None = None,
-        context=0,
+        context: Sequence[int] | int = (),
         seed=0,
         **kwargs,
     ):
@@ -81,7 +92,7 @@ class ConvResNet(keras.layers.Layer):
         self.gated = gated
         self.heads = heads
         self.transform = as_transform(transform)
-        self.context = context
+        self.context = as_shape(context)
         self.seed = seed
         he_normal = keras.initializers.HeNormal(keras.random.SeedGenerator(seed))
         self.first = self._convolution(channels, he_normal)
@@ -96,10 +107,12 @@ class ConvResNet(keras.layers.Layer):
             SelfAttention(heads, seed=seed + block, dtype=self.dtype_policy)
             for block in range(blocks if heads else 0)
         ]
-        if context:
+        if len(self.context) == 1:
             self.context_layer = Dense(
                 channels, use_bias=False, kernel_initializer="zeros", dtype=self.dtype_policy
             )
+        elif self.context:
+            self.context_layer = self._convolution(channels, "zeros", use_bias=False)
         self.output_layer = TransformParameters(size, self.transform, dtype=self.dtype_policy)
 
     def _convolution(self, channels, initializer, use_bias=True):
@@ -115,8 +128,11 @@ class ConvResNet(keras.layers.Layer):
     def build(self, kept_shape):
         """Make the weights."""
         self.first.build(kept_shape)
-        if self.context:
-            self.context_layer.build((None, self.context))
+        if len(self.context) == 1:
+            self.context_layer.build((None, *self.context))
+        elif self.context:
+            self.context_positions = ContextPositions(self.context, kept_shape[1:3])
+            self.context_layer.build((None, *self.context_positions.shape))
         features_shape = (*kept_shape[:-1], self.channels)
         for layer in [*self.residuals, *self.attentions, self.output_layer]:
             layer.build(features_shape)
@@ -137,7 +153,7 @@ class ConvResNet(keras.layers.Layer):
         of_attentions = kernels[2 * self.blocks + 2 :]
         features = self.first(kept, kernel=first)
         if self.context:
-            features += self.context_layer(context)[:, None, None, :]
+            features += self._features_of(context)
         for block in range(0, 2 * self.blocks, 2):
             if self.attentions:
                 number = block // 2
@@ -149,6 +165,11 @@ class ConvResNet(keras.layers.Layer):
                 values *= keras.ops.sigmoid(gate)
             features += values
         return self.output_layer(self.activation(features), kernel=last)
+
+    def _features_of(self, context):
+        if len(self.context) == 1:
+            return self.context_layer(context)[:, None, None, :]
+        return self.context_layer(self.context_positions(context))
 
     def compute_output_shape(self, kept_shape):
         """The shapes of the parameters."""

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
+
 import keras
 
 from tfp_realnvp.layers.transform_parameters import (
     Dense,
     TransformParameters,
+    as_shape,
     as_transform,
     read_kernel,
 )
@@ -25,13 +29,14 @@ class DenseConditioner(keras.layers.Layer):
       width: units of a hidden layer.
       activation: of the hidden layers, a name that Keras knows or a function.
       transform: whose parameters it gives; None is affine.
-      context: size of the context, 0 for none.
+      context: shape of the context of an event, which is flattened; empty for none. A number is the size of a
+        vector, 0 for none.
       seed: of the hidden layers' initial weights.
       **kwargs: those of `keras.layers.Layer`; `dtype` is the policy of the matrix products.
 
     Call arguments:
       kept: float tensor [n, number of kept entries].
-      context: float tensor [n, context], what else is known of each event; None if `context` is 0.
+      context: float tensor [n, *context], what else is known of each event; None if there is no `context`.
       kernels: the result of `read_kernels()`, if the layer is called several times with the same weights; None
         reads them in this call.
 
@@ -53,7 +58,7 @@ class DenseConditioner(keras.layers.Layer):
         width=512,
         activation="relu",
         transform: Transform | None = None,
-        context=0,
+        context: Sequence[int] | int = (),
         seed=0,
         **kwargs,
     ):
@@ -63,7 +68,7 @@ class DenseConditioner(keras.layers.Layer):
         self.width = width
         self.activation = keras.activations.get(activation)
         self.transform = as_transform(transform)
-        self.context = context
+        self.context = as_shape(context)
         self.seed = seed
         seeds = keras.random.SeedGenerator(seed)
         self.hidden = [
@@ -79,7 +84,8 @@ class DenseConditioner(keras.layers.Layer):
 
     def build(self, kept_shape):
         """Make the weights."""
-        shape = (*kept_shape[:-1], kept_shape[-1] + self.context)
+        size = math.prod(self.context) if self.context else 0
+        shape = (*kept_shape[:-1], kept_shape[-1] + size)
         layers: list[keras.layers.Layer] = [*self.hidden, self.output_layer]
         for layer in layers:
             layer.build(shape)
@@ -98,7 +104,10 @@ class DenseConditioner(keras.layers.Layer):
     def call(self, kept, context=None, kernels=None):
         """The parameters; see the class."""
         *hidden, last = kernels or [None] * self.depth
-        features = keras.ops.concatenate([kept, context], axis=-1) if self.context else kept
+        features = kept
+        if self.context:
+            flat = keras.ops.reshape(context, (-1, math.prod(self.context)))
+            features = keras.ops.concatenate([kept, flat], axis=-1)
         for layer, kernel in zip(self.hidden, hidden, strict=True):
             features = layer(features, kernel=kernel)
         return self.output_layer(features, kernel=last)

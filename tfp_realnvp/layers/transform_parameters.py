@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import keras
 
 from tfp_realnvp.transforms import Affine, Transform
 
-__all__ = ["Conv2D", "Dense", "TransformParameters", "as_transform", "read_kernel"]
+__all__ = ["Conv2D", "Dense", "TransformParameters", "as_shape", "as_transform", "read_kernel"]
 
 
 def read_kernel(layer: keras.layers.Layer):
@@ -127,3 +129,15 @@ def as_transform(transform: Transform | dict | None) -> Transform:
             )
         return known.from_config(transform["config"])
     return Affine() if transform is None else transform
+
+
+def as_shape(context: Sequence[int] | int) -> tuple[int, ...]:
+    """The shape of a conditioner's context; a number is the size of a vector, 0 for none.
+
+    Example:
+      >>> as_shape(9), as_shape(0), as_shape([28, 28, 2])
+      ((9,), (), (28, 28, 2))
+    """
+    if isinstance(context, int):
+        return (context,) if context else ()
+    return tuple(context)

@@ -51,18 +51,22 @@ def make_signatures(
       sample_png, sample_rows_png and decode_png for images that a PNG file can hold.
 
     Raises:
-      ValueError: `max_images` below 1, or a `base` for a class-conditional flow.
+      ValueError: `max_images` below 1, or a `base` for a flow that is told something.
     """
     if max_images < 1:
         raise ValueError(f"`max_images` must be at least 1, received {max_images}.")
-    if base is not None and flow.labels:
+    if base is not None and flow.told.shape:
         raise ValueError(
-            f"`base` must be None for a flow with labels, received {base}: take a flow without labels."
+            f"`base` must be None for a flow with labels or a context, received {base}: take `flow.given`."
         )
     functions = _SignatureFunctions(flow, base, max_images)
     images = tf.TensorSpec([None, *flow.image_shape], tf.uint8, name="images")
     latents = tf.TensorSpec([None, *flow.image_shape], tf.float32, name="latents")
     labels = [tf.TensorSpec([None], tf.int32, name="labels")] if flow.labels else []
+    context = []
+    if flow.context_shape is not None:
+        context = [tf.TensorSpec([None, *flow.context_shape], tf.float32, name="context")]
+    told = [*labels, *context]
     number = tf.TensorSpec([], tf.int32, name="num_samples")
     seed = tf.TensorSpec([2], tf.int32, name="seed")
     temperature = tf.TensorSpec([], tf.float32, name="temperature")
@@ -70,37 +74,41 @@ def make_signatures(
     temperatures = tf.TensorSpec([None], tf.float32, name="temperature")
     shape = f"[n, {', '.join(map(str, flow.image_shape))}]"
     drawn = {"images": f"uint8 {shape}"}
-    what = "images of these labels" if labels else "images"
+    words = " and ".join(["labels"] * len(labels) + ["contexts"] * len(context))
+    what = f"images of these {words}" if words else "images"
     signatures = {
         "log_prob": Signature(
             functions.log_prob,
-            [images, *labels],
+            [images, *told],
             {"log_prob": "float32 [n], nats", "bits_per_dim": "float32 [n]"},
             "scores of images",
         ),
         "sample": Signature(
-            functions.sample_labels if labels else functions.sample,
-            [*(labels or [number]), seed, temperature],
+            functions.sample_told if told else functions.sample,
+            [*(told or [number]), seed, temperature],
             drawn,
             f"new {what}, from one seed",
         ),
         "sample_rows": Signature(
             functions.sample_rows,
-            [seeds, temperatures, *labels],
+            [seeds, temperatures, *told],
             drawn,
             f"new {what}, each from a seed of its own; requests may be batched",
         ),
         "encode": Signature(
             functions.encode,
-            [images, *labels],
+            [images, *told],
             {"latents": f"float32 {shape}"},
             "the latents of images",
         ),
-        "decode": Signature(functions.decode, [latents, *labels], drawn, "the images of latents"),
+        "decode": Signature(functions.decode, [latents, *told], drawn, "the images of latents"),
     }
     if flow.labels:
         signatures["classify"] = Signature(
-            functions.classify, [images], {"labels": "int32 [n]"}, "the likeliest labels of images"
+            functions.classify,
+            [images, *context],
+            {"labels": "int32 [n]"},
+            "the likeliest labels of images",
         )
     signatures = {name: _checked(signature) for name, signature in signatures.items()}
     if flow.image_shape[-1] in PNG_CHANNELS:
@@ -119,51 +127,52 @@ class _SignatureFunctions:
         # a function of its own, so that the graph of the flow is written once, and not in each signature
         self._decode = tf.function(flow.decode, autograph=False)
 
-    def log_prob(self, images, labels=None):
-        values = self._log_prob(images, _check_rows(labels, images, "labels"))
+    def log_prob(self, images, **told):
+        values = self._log_prob(images, **_check_told(told, images))
         # NaN is above nothing, so it becomes LOWEST too
         values = tf.where(values > LOWEST, tf.minimum(values, -LOWEST), LOWEST)
         bits = pixels.bits_per_dim(values, self._flow.image_shape)
         return {"log_prob": values, "bits_per_dim": bits}
 
-    def encode(self, images, labels=None):
-        latents = self._flow.encode(images, _check_rows(labels, images, "labels"))
+    def encode(self, images, **told):
+        latents = self._flow.encode(images, **_check_told(told, images))
         latents = tf.where(tf.math.is_nan(latents), 0.0, latents)
         return {"latents": tf.clip_by_value(latents, LOWEST, -LOWEST)}
 
-    def decode(self, latents, labels=None):
+    def decode(self, latents, **told):
         finite = tf.reduce_all(tf.math.is_finite(latents))
         latents = _require(latents, finite, "`latents` must be finite, received", latents)
-        return {"images": self._decode(latents, _check_rows(labels, latents, "labels"))}
+        return {"images": self._decode(latents, **_check_told(told, latents))}
 
-    def classify(self, images):
-        return {"labels": self._flow.classify(images)}
+    def classify(self, images, **told):
+        return {"labels": self._flow.classify(images, **_check_told(told, images))}
 
     def sample(self, num_samples, seed, temperature):
         number = self._check_number(num_samples, num_samples, "num_samples")
         latents = self._draw(number, seed, _check_temperature(temperature))
-        return {"images": self._decode(latents, None)}
+        return {"images": self._decode(latents)}
 
-    def sample_labels(self, labels, seed, temperature):
-        labels = self._check_number(labels, tf.size(labels), "labels")
-        latents = self._draw(tf.size(labels), seed, _check_temperature(temperature))
-        return {"images": self._decode(latents, labels)}
+    def sample_told(self, seed, temperature, **told):
+        name, first = next(iter(told.items()))
+        number = self._check_number(tf.shape(first)[0], tf.shape(first)[0], name)
+        latents = self._draw(number, seed, _check_temperature(temperature))
+        return {"images": self._decode(latents, **_check_told(told, latents))}
 
-    def sample_rows(self, seed, temperature, labels=None):
+    def sample_rows(self, seed, temperature, **told):
         seed = self._check_number(seed, tf.shape(seed)[0], "seed")
         temperature = _check_temperature(_check_rows(temperature, seed, "temperature"))
-        labels = _check_rows(labels, seed, "labels")
+        told = _check_told(told, seed)
 
         def one(row):
             return self._draw(1, *row)[0]
 
         latents = tf.map_fn(one, (seed, temperature), fn_output_signature=tf.float32)
         latents = tf.ensure_shape(latents, [None, *self._flow.image_shape])
-        return {"images": self._decode(latents, labels)}
+        return {"images": self._decode(latents, **told)}
 
-    def _log_prob(self, images, labels):
+    def _log_prob(self, images, **told):
         if self._base is None:
-            return self._flow.log_prob(images, labels)
+            return self._flow.log_prob(images, **told)
 
         def log_prob(images):
             return pixels.log_prob(
@@ -192,10 +201,12 @@ class _SignatureFunctions:
 
 
 def _checked(signature: Signature) -> Signature:
-    """The signature with a function that checks the shapes of its inputs."""
+    """The signature with a function that checks the shapes of its inputs, and passes them by name."""
 
     def function(*inputs):
-        return signature.function(*map(_check_shape, inputs, signature.inputs))
+        checked = map(_check_shape, inputs, signature.inputs)
+        names = (spec.name for spec in signature.inputs)
+        return signature.function(**dict(zip(names, checked, strict=True)))
 
     return signature._replace(function=function)
 
@@ -206,7 +217,10 @@ def _with_temperature(signature: Signature) -> Signature:
     def function(number, seed, temperature=tf.constant(1.0)):  # noqa: B008
         return signature.function(number, seed, temperature)
 
-    return signature._replace(function=function)
+    def function_of_both(labels, context, seed, temperature=tf.constant(1.0)):  # noqa: B008
+        return signature.function(labels, context, seed, temperature)
+
+    return signature._replace(function=function if len(signature.inputs) == 3 else function_of_both)
 
 
 def _as_png(signature: Signature, levels: int) -> Signature:
@@ -247,10 +261,13 @@ def _check_temperature(temperature):
     )
 
 
+def _check_told(told, others):
+    """Labels and context by name, each with as many rows as the others."""
+    return {name: _check_rows(tensor, others, name) for name, tensor in told.items()}
+
+
 def _check_rows(tensor, others, name):
-    """The tensor, or None if there is none, if it has as many rows as the others."""
-    if tensor is None:
-        return None
+    """The tensor, if it has as many rows as the others."""
     rows = tf.shape(tensor)[0]
     expected = tf.shape(others)[0]
     return _require(

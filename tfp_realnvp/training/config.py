@@ -76,6 +76,10 @@ class TrainingConfig(_AnyFlowOptions):
         "multiscale", "; ".join(f"{name}: {flow.about}" for name, flow in OPTIONS.items())
     )
     conditional: bool = option(False, "Learn one distribution for each label")
+    fill: bool = option(
+        False,
+        "Learn to fill in what is missing: the flow is told the rest of an image, under random masks",
+    )
     dequantization: Literal["uniform", "variational"] = option(
         "uniform", "Noise within a grey level: even, or learned"
     )
@@ -117,6 +121,10 @@ class TrainingConfig(_AnyFlowOptions):
         if isinstance(self.manual_dir, os.PathLike):
             object.__setattr__(self, "manual_dir", os.fspath(self.manual_dir))
         normalize(self)
+        if self.fill and self.score_pictures:
+            raise ValueError(
+                "`score_pictures` is for flows that draw whole images: leave it out with `fill`."
+            )
         known = [name for name in FLOW_OPTIONS if hasattr(OPTIONS[self.flow], name)]
         for name in FLOW_OPTIONS:
             if getattr(self, name) is not None and name not in known:

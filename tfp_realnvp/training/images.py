@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
 
 import numpy as np
 import tensorflow as tf
 
 from tfp_realnvp import datasets
+from tfp_realnvp.flows import missing
 from tfp_realnvp.training.augmentation import move_some
 from tfp_realnvp.training.config import TrainingConfig
 
@@ -88,6 +90,7 @@ def training_batches(
     seed: int,
     first_step: int = 0,
     augment: float = 0.0,
+    fill_levels: int | None = None,
 ) -> tf.data.Dataset:
     """Batches without end: one pass over the images after the other, each in another random order.
 
@@ -100,9 +103,12 @@ def training_batches(
       seed: of the orders and moves.
       first_step: how many batches to skip at the start, for a run that goes on.
       augment: share of the images that are moved, see `move_some`.
+      fill_levels: number of grey levels, for a flow that learns what is missing of an image: then the images
+        get random masks, and there is a `context`, see `flows.missing`. None for any other flow.
 
     Returns:
-      Dataset of batches, each of the structure of `columns` with n replaced by batch_size; prefetched.
+      Dataset of batches, each of the structure of `columns` (or a dictionary) with n replaced by batch_size;
+      prefetched.
     """
     size = len(tf.nest.flatten(columns)[0])
     steps = size // batch_size
@@ -136,4 +142,17 @@ def training_batches(
     batches = indices.skip(first_step % steps).map(take)
     if augment:
         batches = batches.enumerate(first_step).map(moved)
+    if fill_levels is not None:
+        with_holes = functools.partial(_with_holes, seed=seed, levels=fill_levels)
+        batches = batches.enumerate(first_step).map(with_holes)
     return batches.prefetch(2).with_options(options)
+
+
+def _with_holes(step, batch, *, seed, levels):
+    """A batch for a flow that learns what is missing of its images."""
+    columns = batch if isinstance(batch, dict) else {"images": batch}
+    images = columns["images"]
+    own_seed = tf.stack([tf.cast(seed, tf.int64) + 1, step])
+    mask = missing.random_masks(images.shape[0], images.shape[1:], seed=own_seed)
+    context = missing.tell(images, mask, levels=levels)
+    return {**columns, "images": missing.hide(images, mask), "context": context}

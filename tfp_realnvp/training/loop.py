@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import math
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -12,7 +13,7 @@ import numpy as np
 
 from tfp_realnvp import datasets, evaluation, hardware, views
 from tfp_realnvp.files import replacing, write_json
-from tfp_realnvp.flows import ImageFlow
+from tfp_realnvp.flows import ImageFlow, missing
 from tfp_realnvp.flows.options import OPTIONS
 from tfp_realnvp.optimizers import Adam
 from tfp_realnvp.training.average_weights import AverageWeights
@@ -39,6 +40,7 @@ __all__ = ["TrainingLoop"]
 LONG_EPOCH = 20  # steps; only such an epoch may end with a call from Python instead of a pass over the images
 DRAWN = 40  # images in samples.png
 SCORED_PICTURES = 5000  # that are drawn, and compared with as many test images
+MASKS_SEED = 2**31  # no step of training has it
 SAME = 0.001  # bits per dimension between two machines' scores of the same model
 
 
@@ -225,6 +227,7 @@ class TrainingLoop:
             seed=config.seed,
             first_step=self.budget.step,
             augment=config.augment,
+            fill_levels=images.levels if config.fill else None,
         )
         try:
             self.flow.fit(
@@ -268,7 +271,16 @@ class TrainingLoop:
     def _score(self, model: ImageFlow, images: datasets.LabelledImages) -> dict[str, float]:
         """Given the labels, where the flow knows them."""
         known = bool(model.labels) and set(images.labels) <= set(model.labels)
-        return evaluation.score(model.log_prob, images.images, images.labels if known else None)
+        labels = images.labels if known else None
+        if not self.config.fill:
+            return evaluation.score(model.log_prob, images.images, labels)
+        log_prob = functools.partial(missing.log_prob_of_missing, model)
+        return evaluation.score(log_prob, images.images, self._masks(images.images), labels)
+
+    def _masks(self, images: np.ndarray) -> np.ndarray:
+        """What is observed of images in scores and pictures."""
+        seed = [self.config.seed, MASKS_SEED]
+        return missing.random_masks(len(images), images.shape[1:], seed=seed).numpy()
 
     def _save(self):
         """Write the state after the last whole epoch, then the history and the best model.
@@ -307,12 +319,25 @@ class TrainingLoop:
             self.best.save(temporary)
 
     def _draw(self):
-        images = self.best.sample(DRAWN, seed=self.config.seed).numpy()
+        if self.config.fill:
+            images = self._completions()
+        else:
+            images = self.best.sample(DRAWN, seed=self.config.seed).numpy()
         grid = views.grid(images, levels=self.images.levels)
         views.write_png(grid, self.run.samples, scale=views.scale_for(images))
         if rows := self.history.rows:
             columns = {key: [row[key] for row in rows] for key in rows[0]}
             views.write_png(views.learning_curve(columns), self.run.learning_curve)
+
+    def _completions(self) -> np.ndarray:
+        """Of validation images: in each column of the grid what is observed of one, and three completions."""
+        images = self.images.validation.images[: views.COLUMNS]
+        masks = self._masks(images)
+        drawn = [
+            missing.complete(self.best, images, masks, seed=self.config.seed + number).numpy()
+            for number in range(DRAWN // views.COLUMNS - 1)
+        ]
+        return np.concatenate([np.where(masks, images, self.images.levels // 2), *drawn])
 
     def _metrics(self, report: Report) -> dict[str, Any]:
         self.average.set_weights(self.keep_best.best.weights)  # it is compiled for scoring already

@@ -16,7 +16,8 @@ import keras
 import numpy as np
 
 from tfp_realnvp import hardware
-from tfp_realnvp.flows import BY_NAME, ImageFlow
+from tfp_realnvp.flows import BY_NAME, ImageFlow, missing
+from tfp_realnvp.flows.density_model import ADAPT_IMAGES
 from tfp_realnvp.training.config import TrainingConfig
 from tfp_realnvp.training.images import RunImages, load_images
 from tfp_realnvp.training.loop import TrainingLoop
@@ -195,11 +196,16 @@ def build_flow(config: TrainingConfig, images: RunImages) -> ImageFlow:
         **config.flow_options(),
         levels=images.levels,
         labels=np.unique(images.train.labels).tolist() if config.conditional else (),
+        context_shape=missing.context_shape(images.image_shape) if config.fill else None,
         dequantization=config.dequantization,
         seed=config.seed,
         dtype=config.precision,
     )
-    flow.adapt(images.train.images)
+    first = images.train.images[:ADAPT_IMAGES]
+    if config.fill:
+        masks = missing.random_masks(len(first), images.image_shape, seed=[config.seed, 0])
+        first = missing.hide(first, masks)
+    flow.adapt(first)
     return flow
 
 

@@ -1,0 +1,65 @@
+"""The command `fill`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tfp_realnvp.cli.options import Dataset, Json, ManualDir, Overwrite, Run, Seed
+from tfp_realnvp.cli.output import load_commands, show
+from tfp_realnvp.queries.masks import NAMES
+
+__all__ = ["fill"]
+
+
+def fill(
+    run: Run,
+    mask: Annotated[
+        str,
+        typer.Option(
+            help=f"What is missing: {', '.join(NAMES)}, or a PNG file of the images' size that is dark there."
+        ),
+    ] = "lower",
+    images_dir: Annotated[
+        Path | None,
+        typer.Option(help="A folder of PNG files to fill in; default: images of the test split."),
+    ] = None,
+    images: Annotated[int, typer.Option(min=1, help="How many of the test split.")] = 10,
+    num: Annotated[int, typer.Option(min=1, help="Completions of each image.")] = 16,
+    temperature: Annotated[float, typer.Option(help="Below 1: completions vary less.")] = 1.0,
+    dataset: Dataset = None,
+    manual_dir: ManualDir = None,
+    seed: Seed = 0,
+    output_dir: Annotated[
+        Path | None, typer.Option(help="For the results; default: RUN/filled_MASK.")
+    ] = None,
+    overwrite: Overwrite = False,
+    as_json: Json = False,
+):
+    """Fill in what is missing of images, each several times.
+
+    The model must be one of `train --fill`. Writes completions.png (what is observed of each image, then its
+    completions) and completions.npz (`observed`, `mask`, `completions`).
+
+    Example: tfp-realnvp fill runs/digits --mask upper
+    """
+    result = load_commands().fill(
+        run,
+        mask=mask,
+        images_dir=images_dir,
+        count=images,
+        num=num,
+        temperature=temperature,
+        dataset=dataset,
+        manual_dir=None if manual_dir is None else str(manual_dir),
+        seed=seed,
+        output_dir=output_dir,
+        overwrite=overwrite,
+    )
+    line = (
+        f"{num} completions of {result['images']} images, {result['images_per_second']:,.0f} a second; their "
+        f"standard deviation is {result['spread']:.1f} grey levels at a missing pixel"
+    )
+    show(result, as_json, line, f"everything is in {result['output_dir']}")
