@@ -14,7 +14,7 @@ import typer
 from PIL import Image
 
 from tfp_realnvp import cli, datasets, training, views
-from tfp_realnvp.cli import commands, options
+from tfp_realnvp.cli import commands, options, questions
 from tfp_realnvp.cli.config_options import make_config
 from tfp_realnvp.cli.main import app, with_options
 from tfp_realnvp.flows.options import OPTIONS
@@ -24,7 +24,10 @@ from tfp_realnvp.training.run_folder import RunFolder
 TOP = Path(__file__).parent.parent
 
 
-COMMANDS = ["train", "sample", "score", "transfer", "morph", "export", "tune", "demo"]
+COMMANDS = [
+    "train", "sample", "score", "transfer", "morph", "fill", "classify", "anomalies", "information", "export",
+    "tune", "demo",
+]  # fmt: skip
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -451,7 +454,7 @@ def test_ctrl_c_in_a_destructor_is_not_ignored(monkeypatch, capsys, early):
         time.sleep(60)
 
     monkeypatch.setattr(signal, "setitimer", fire_at_once)
-    monkeypatch.setattr(commands, "score", score)
+    monkeypatch.setattr(questions, "score", score)
     with pytest.raises(SystemExit) as end:
         cli.main(["score", "run"])
     assert end.value.code == 130 and capsys.readouterr().err == ""
@@ -465,7 +468,7 @@ def test_ctrl_c_that_native_code_turns_into_an_error(monkeypatch, capsys):
         except KeyboardInterrupt:
             raise SystemError("bad argument to internal function") from None
 
-    monkeypatch.setattr(commands, "score", score)
+    monkeypatch.setattr(questions, "score", score)
     before = signal.getsignal(signal.SIGINT)
     with pytest.raises(SystemExit) as end:
         cli.main(["score", "run"])
@@ -481,7 +484,7 @@ def test_errors_in_destructors_are_shown_with_debug_alone(monkeypatch, capsys):
         def __del__(self):
             print(self.name)
 
-    monkeypatch.setattr(commands, "score", lambda *arguments, **options: HalfBuilt())
+    monkeypatch.setattr(questions, "score", lambda *arguments, **options: HalfBuilt())
     for debug, error in ([], ""), (["--debug"], "no attribute 'name'"):
         with pytest.raises(SystemExit) as end:
             cli.main(["score", "run", *debug])

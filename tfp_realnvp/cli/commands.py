@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,6 @@ from rich.progress import Progress
 
 from tfp_realnvp import (
     datasets,
-    evaluation,
     experiments,
     fewshot,
     flows,
@@ -27,16 +26,15 @@ from tfp_realnvp import (
 )
 from tfp_realnvp.cli.beside import RECORD, check_beside, record_of, write_beside
 from tfp_realnvp.fewshot import ADAPTED, Route
-from tfp_realnvp.files import check_folder, check_output, replacing, write_json
+from tfp_realnvp.files import check_folder, check_output, write_json
 from tfp_realnvp.flows.morph import morph as morph_images
 from tfp_realnvp.training.config import TrainingConfig
 from tfp_realnvp.training.run_folder import RunFolder
 
-__all__ = ["demo", "export", "few_shot", "fill", "morph", "sample", "score", "transfer"]
+__all__ = ["demo", "export", "few_shot", "load_data", "morph", "sample", "transfer"]
 
 Result = dict[str, Any]
 
-FILLED = ("completions.png", "completions.npz")  # what `fill` writes
 TRANSFERRED = ("comparison.png", "samples.png", "metrics.json")  # what `transfer` writes
 
 ADAPTATION_STEPS = 300
@@ -55,14 +53,19 @@ def sample(
     num: int,
     labels: Sequence[int],
     temperature: float,
-    seed: int | None,
+    seed: int,
     output: Path | None,
     overwrite: bool,
 ) -> Result:
-    """Draw images and write them as a grid. With labels, the images have these labels in turn."""
+    """Draw images, as a grid or one by one (`draw_to_npz`, `draw_to_folder`), by the suffix of the output.
+
+    With labels, the images have these labels in turn.
+    """
     target = output or run_dir / "drawn.png"
     run = RunFolder(run_dir)
     run.read_config()
+    if target.suffix.lower() in ("", ".npz"):
+        return _draw_one_by_one(run, target, num, labels, temperature, seed, overwrite)
     check_output(target, overwrite=overwrite or output is None)
     flow = run.load_model()
     views.check_count(num, flow.image_shape)
@@ -71,6 +74,37 @@ def sample(
         images = flow.sample(num, in_turn, temperature=temperature, seed=seed).numpy()
     views.write_png(views.grid(images, levels=flow.levels), target, scale=views.scale_for(images))
     return {"images": num, "output": str(target)}
+
+
+def _draw_one_by_one(
+    run: RunFolder,
+    target: Path,
+    num: int,
+    labels: Sequence[int],
+    temperature: float,
+    seed: int,
+    overwrite: bool,
+) -> Result:
+    hardware.use()
+    flow = run.load_model()
+    options: dict[str, Any] = {"labels": labels, "temperature": temperature, "seed": seed}
+    with _bar("drawing images", total=num) as advance:
+        if target.suffix:
+            queries.draw_to_npz(
+                flow, num, target, **options, overwrite=overwrite, on_images=advance
+            )
+        else:
+            queries.draw_to_folder(flow, num, target, **options, on_images=advance)
+    return {"images": num, "output": str(target)}
+
+
+@contextlib.contextmanager
+def _bar(what: str, *, total: int) -> Iterator[Callable[[int], None]]:
+    """A bar on a terminal; yields a function that is told how much is done."""
+    console = Console(stderr=True)
+    with Progress(console=console, disable=not console.is_terminal, transient=True) as bar:
+        task = bar.add_task(what, total=total)
+        yield lambda done: bar.update(task, completed=done)
 
 
 @contextlib.contextmanager
@@ -82,23 +116,6 @@ def _without_compiling() -> Iterator[None]:
         yield
     finally:
         tf.config.run_functions_eagerly(before)
-
-
-def score(
-    run_dir: Path, *, dataset: str | None, manual_dir: str | None, split: str, labels: Sequence[int]
-) -> Result:
-    """Score the images of a data set, by default those of the run's own."""
-    hardware.use()
-    run = RunFolder(run_dir)
-    flow = run.load_model()
-    data = _data(run, flow, dataset, manual_dir)
-    chosen = {"train": data.train, "test": data.test}[split]
-    if labels:
-        chosen = chosen.only(labels)
-    result = evaluation.score(flow.log_prob, chosen.images)
-    if flow.labels and set(chosen.labels) <= set(flow.labels):
-        result["accuracy"] = evaluation.accuracy(flow.classify, chosen.images, chosen.labels)
-    return result
 
 
 def transfer(
@@ -137,7 +154,7 @@ def transfer(
     views.check_count(num, flow.image_shape)
     unseen: np.ndarray | None = None
     if shots_dir is None:
-        data = _data(run, flow, dataset, manual_dir)
+        data = load_data(run, flow, dataset, manual_dir)
         examples = datasets.draw_shots(data.train, label, shots, seed)
         unseen = data.test.only([label]).images
         what = f"the {shots} shots of label {label}"
@@ -180,16 +197,8 @@ def _given(flow: flows.ImageFlow, label: int | None) -> flows.ImageFlow:
 
 def _adapted(flow: flows.ImageFlow, shots: np.ndarray, seed: int) -> flows.ImageFlow:
     """The flow after it was trained on from the shots, with a bar on a terminal."""
-    console = Console(stderr=True)
-    with Progress(console=console, disable=not console.is_terminal, transient=True) as bar:
-        task = bar.add_task("adapting the flow to the shots", total=ADAPTATION_STEPS)
-        return fewshot.adapt(
-            flow,
-            shots,
-            steps=ADAPTATION_STEPS,
-            seed=seed,
-            on_step=lambda step: bar.update(task, completed=step),
-        )
+    with _bar("adapting the flow to the shots", total=ADAPTATION_STEPS) as advance:
+        return fewshot.adapt(flow, shots, steps=ADAPTATION_STEPS, seed=seed, on_step=advance)
 
 
 def _draw(comparison: fewshot.Comparison, folder: Path, what: str, *, num: int, seed: int) -> None:
@@ -278,7 +287,7 @@ def morph(
     for path in (target, strip):
         check_output(path, overwrite=overwrite or output is None)
     flow = run.load_model()
-    data = _data(run, flow, dataset, manual_dir)
+    data = load_data(run, flow, dataset, manual_dir)
     start = datasets.draw_shots(data.test, from_label, 2, seed)[0]
     end = datasets.draw_shots(data.test, to_label, 2, seed)[1]
     with _without_compiling():
@@ -287,65 +296,6 @@ def morph(
     views.write_gif(images, latents, target, levels=flow.levels)
     views.write_png(views.morph_strip(images, latents, levels=flow.levels), strip)
     return {"frames": len(images), "output": str(target), "strip": str(strip)}
-
-
-def fill(
-    run_dir: Path,
-    *,
-    mask: str,
-    images_dir: Path | None,
-    count: int,
-    num: int,
-    temperature: float,
-    dataset: str | None,
-    manual_dir: str | None,
-    seed: int,
-    output_dir: Path | None,
-    overwrite: bool,
-) -> Result:
-    """Fill in what is missing of test images, or of the PNG files of a folder, `num` times each."""
-    hardware.use()
-    run = RunFolder(run_dir)
-    run.read_config()
-    folder = output_dir or run_dir / f"filled_{Path(mask).stem}"
-    for file in FILLED:
-        check_output(folder / file, overwrite=overwrite or output_dir is None)
-    flow = run.load_model()
-    if images_dir is not None:
-        images = datasets.read_png_folder(images_dir, flow.image_shape, levels=flow.levels)
-    else:
-        test = _data(run, flow, dataset, manual_dir).test.images
-        images = test[np.random.default_rng(seed).permutation(len(test))[:count]]
-    observed = _mask(mask, flow.image_shape, seed)
-    started = time.monotonic()
-    completions = queries.fill_missing(
-        flow, images, observed, n=num, temperature=temperature, seed=seed
-    )
-    seconds = time.monotonic() - started
-    holes = np.where(observed, images, flow.levels // 2).astype(np.uint8)
-    shown = completions[:, : views.COLUMNS]
-    rows = np.concatenate([holes[:, np.newaxis], shown], axis=1)[: views.COLUMNS]
-    grid = views.grid(
-        rows.reshape(-1, *flow.image_shape), columns=rows.shape[1], levels=flow.levels
-    )
-    views.write_png(grid, folder / FILLED[0], scale=views.scale_for(images))
-    with replacing(folder / FILLED[1]) as temporary:
-        np.savez_compressed(temporary, observed=holes, mask=observed, completions=completions)
-    return {
-        "images": len(images),
-        "completions": num,
-        "missing": float(np.mean(~observed)),
-        "spread": float(np.mean(completions.std(axis=1)[:, ~observed[..., 0]])),
-        "images_per_second": len(images) * num / seconds,
-        "output_dir": str(folder),
-    }
-
-
-def _mask(mask: str, image_shape: tuple[int, int, int], seed: int) -> np.ndarray:
-    """The mask of a name, or of a PNG file that is dark where images are missing."""
-    if not mask.lower().endswith(".png"):
-        return queries.named_mask(mask, image_shape, seed=seed)
-    return datasets.read_png(mask, (*image_shape[:2], 1), levels=2).astype(bool)
 
 
 def export(
@@ -438,7 +388,7 @@ def demo(run_dir: Path, *, overwrite: bool) -> Result:
     }
 
 
-def _data(
+def load_data(
     run: RunFolder, flow: flows.ImageFlow, dataset: str | None, manual_dir: str | None
 ) -> datasets.ImageSet:
     """The data set that is asked for, by default the run's own."""

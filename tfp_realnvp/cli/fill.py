@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from tfp_realnvp.cli.options import Dataset, Json, ManualDir, Overwrite, Run, Seed
-from tfp_realnvp.cli.output import load_commands, show
+from tfp_realnvp.cli.output import load_questions, show
 from tfp_realnvp.queries.masks import NAMES
 
 __all__ = ["fill"]
@@ -45,7 +45,7 @@ def fill(
 
     Example: tfp-realnvp fill runs/digits --mask upper
     """
-    result = load_commands().fill(
+    result = load_questions().fill(
         run,
         mask=mask,
         images_dir=images_dir,

@@ -15,10 +15,13 @@ from types import FrameType
 
 import typer
 
+from tfp_realnvp.cli.anomalies import anomalies
+from tfp_realnvp.cli.classify import classify
 from tfp_realnvp.cli.demo import demo
 from tfp_realnvp.cli.experiment import experiment
 from tfp_realnvp.cli.export import export
 from tfp_realnvp.cli.fill import fill
+from tfp_realnvp.cli.information import information
 from tfp_realnvp.cli.morph import morph
 from tfp_realnvp.cli.sample import sample
 from tfp_realnvp.cli.score import score
@@ -38,7 +41,20 @@ app = typer.Typer(
     help="Learn the distribution of a set of images; draw from it, score with it, export it.",
     epilog="With --debug, any command shows where an error comes from.",
 )
-for command in (train, sample, score, transfer, morph, fill, export, tune, demo):
+for command in (
+    train,
+    sample,
+    score,
+    transfer,
+    morph,
+    fill,
+    classify,
+    anomalies,
+    information,
+    export,
+    tune,
+    demo,
+):
     app.command()(command)
 app.add_typer(experiment)
 

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
-__all__ = ["load_commands", "quiet_start", "show", "summary", "transfer_lines"]
+__all__ = ["load_commands", "load_questions", "quiet_start", "show", "summary", "transfer_lines"]
 
 # the scores of pictures in metrics.json, and what people are told that they are of
 PICTURES = {"pictures": "pictures drawn", "pictures_learned": "images learned from"}
@@ -44,6 +44,13 @@ def load_commands():
     with quiet_start():
         from tfp_realnvp.cli import commands  # noqa: PLC0415
     return commands
+
+
+def load_questions():
+    """As `load_commands`, for the commands that put a question to a distribution."""
+    with quiet_start():
+        from tfp_realnvp.cli import questions  # noqa: PLC0415
+    return questions
 
 
 def show(result: dict[str, Any], as_json: bool, *lines: str) -> None:

@@ -23,11 +23,21 @@ def sample(
         float, typer.Option(help="Below 1: more typical images, less varied.")
     ] = 1.0,
     seed: Seed = 0,
-    output: Annotated[Path | None, typer.Option(help="A PNG; default: RUN/drawn.png.")] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            help="NAME.png: a grid; NAME.npz: an array; NAME: a folder of PNG files. Default: RUN/drawn.png."
+        ),
+    ] = None,
     overwrite: Overwrite = False,
     as_json: Json = False,
 ):
-    """Draw new images, as a grid in a PNG."""
+    """Draw new images: as a grid, or any number of them one by one.
+
+    An npz file or a folder may hold a million images. If that is interrupted, the same command goes on.
+
+    Example: tfp-realnvp sample saved_models/mnist_0_8 --num 100000 --output digits.npz
+    """
     chosen = integers(labels)
     result = load_commands().sample(
         run,
@@ -38,4 +48,4 @@ def sample(
         output=output,
         overwrite=overwrite,
     )
-    show(result, as_json, f"{num} images are in {result['output']}")
+    show(result, as_json, f"{num:,} images are in {result['output']}")

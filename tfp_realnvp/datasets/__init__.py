@@ -3,7 +3,7 @@
 import warnings
 
 from tfp_realnvp.datasets.images import ImageSet, LabelledImages
-from tfp_realnvp.datasets.png import read_png, read_png_folder
+from tfp_realnvp.datasets.png import png_files, read_png, read_png_folder
 from tfp_realnvp.datasets.sources import check, load
 from tfp_realnvp.datasets.subsets import draw_shots, draw_shots_and_others, split
 
@@ -14,6 +14,7 @@ __all__ = [
     "draw_shots",
     "draw_shots_and_others",
     "load",
+    "png_files",
     "read_png",
     "read_png_folder",
     "split",

@@ -10,7 +10,7 @@ from PIL import Image
 
 from tfp_realnvp.datasets.limits import MAX_FILES, MAX_PIXELS
 
-__all__ = ["read_png", "read_png_folder"]
+__all__ = ["png_files", "read_png", "read_png_folder"]
 
 MODES = {1: "L", 3: "RGB"}
 
@@ -37,6 +37,21 @@ def read_png_folder(
       ValueError: there are too many files or pixels, a ratio does not fit, or a file is not a PNG, or shows
         nothing.
     """
+    files = png_files(folder)
+    if image_shape[-1] not in MODES:
+        raise ValueError(
+            f"PNG files have 1 or 3 channels, but images with {image_shape[-1]} are needed here."
+        )
+    return np.stack([read_png(file, image_shape, levels=levels) for file in files])
+
+
+def png_files(folder: str | Path) -> list[Path]:
+    """The PNG files of a folder, in the order of their names.
+
+    Raises:
+      FileNotFoundError: there is no such folder, or it has no PNG files.
+      ValueError: too many files.
+    """
     files = sorted(
         path
         for path in Path(folder).glob("*")
@@ -48,11 +63,7 @@ def read_png_folder(
         raise ValueError(
             f"{folder} has {len(files)} PNG files, more than the limit of {MAX_FILES}."
         )
-    if image_shape[-1] not in MODES:
-        raise ValueError(
-            f"PNG files have 1 or 3 channels, but images with {image_shape[-1]} are needed here."
-        )
-    return np.stack([read_png(file, image_shape, levels=levels) for file in files])
+    return files
 
 
 def read_png(

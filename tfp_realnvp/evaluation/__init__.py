@@ -1,6 +1,7 @@
 """How good a distribution is: bits per dimension of images, labels recognized, pictures drawn."""
 
 from tfp_realnvp.evaluation.bits import BATCH, accuracy, score
+from tfp_realnvp.evaluation.classes import score_classes
 from tfp_realnvp.evaluation.classifier import Classifier, check_classes
 from tfp_realnvp.evaluation.judge import Judge
 from tfp_realnvp.evaluation.memorization import copying, distances_to_nearest
@@ -19,5 +20,6 @@ __all__ = [
     "frechet_distance",
     "recall_after_learning",
     "score",
+    "score_classes",
     "score_pictures",
 ]

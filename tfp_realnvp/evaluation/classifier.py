@@ -106,6 +106,11 @@ class Classifier:
         """
         return tuple(self._network.predict(images, batch_size=1000, verbose=0))
 
+    def logits(self, images: np.ndarray) -> np.ndarray:
+        """The logarithms of the probabilities of labels before they are normalized, float32 [n, labels]."""
+        last = self._network.layers[-1]
+        return self(images)[0] @ last.kernel.numpy() + last.bias.numpy()
+
     def recognize(self, images: np.ndarray) -> np.ndarray:
         """The likeliest label of each image, int [n]."""
         return np.array(self.labels)[np.argmax(self(images)[1], axis=1)]

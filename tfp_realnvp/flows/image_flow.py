@@ -18,7 +18,7 @@ from tensorflow_probability import distributions as tfd
 from tfp_realnvp.bijectors import UpToDate
 from tfp_realnvp.compute.blocks import in_blocks, rows_of_block
 from tfp_realnvp.compute.random_numbers import ALGORITHM, normal_rows, to_seed, uniform_rows
-from tfp_realnvp.compute.sharding import at_least_one_row, in_shards, shards
+from tfp_realnvp.compute.sharding import UNIT, at_least_one_row, in_shards, shards
 from tfp_realnvp.compute.traces import Traces
 from tfp_realnvp.flows import pixels
 from tfp_realnvp.flows.checks import (
@@ -363,7 +363,7 @@ class ImageFlow(DensityModel, abc.ABC):
             context = check_context_fits(context, context_shape, shape)
             context = tf.reshape(context, [-1, *context_shape])
         if tf.executing_eagerly():
-            images = self._sample_in_blocks(count, labels, context, temperature, seed)
+            images = self._sample_in_blocks(0, count, labels, context, temperature, seed)
         else:
             latents = self.draw_latents(count, temperature, seed)
             encoded = self.told.encode(context)
@@ -371,6 +371,47 @@ class ImageFlow(DensityModel, abc.ABC):
         if tf.executing_eagerly() and len(shape) == 1:
             return images
         return tf.reshape(images, tf.concat([shape, self.image_shape], axis=0))
+
+    def sample_rows(
+        self,
+        start: int,
+        end: int,
+        labels=None,
+        *,
+        context=None,
+        temperature: float = 1.0,
+        seed: int = 0,
+    ) -> tf.Tensor:
+        """Draw some of the images of a large sample: those from `start` up to but not including `end`.
+
+        They are those of `sample(n, labels, seed=seed)` for any n of at least `end`, without the others. So a
+        sample of any size can be drawn one part after the other.
+
+        Args:
+          start: at least 0, a multiple of 4.
+          end: above `start`.
+          labels: int [end - start], in a class-conditional flow.
+          context: float [end - start, *context_shape], in a flow with a context.
+          temperature: as in `sample`.
+          seed: as in `sample`.
+
+        Returns:
+          uint8 tensor [end - start, height, width, channels].
+
+        Raises:
+          ValueError: rows that are out of order, and as `sample`.
+
+        Example:
+          `flow.sample_rows(1000, 2000, seed=7)`
+        """
+        if start < 0 or start % UNIT or end <= start:
+            raise ValueError(
+                f"`start` must be a multiple of {UNIT} and below `end`, received {start} and {end}."
+            )
+        temperature, count = check_temperature(temperature), end - start
+        labels, context = self.told.check_rows(labels, context)
+        self.told.check_batch(labels, context, tf.TensorShape([count]))
+        return self._sample_in_blocks(start, count, labels, context, temperature, to_seed(seed))
 
     def encode(self, images, labels=None, *, context=None, seed: int | None = None) -> tf.Tensor:
         """Images to latents.
@@ -548,12 +589,13 @@ class ImageFlow(DensityModel, abc.ABC):
         points = self._bijector(conditioners, labels, encoded).forward(latents)
         return pixels.quantize(points, levels=self.levels)
 
-    def _sample_in_blocks(self, count, labels, context, temperature, seed):
+    def _sample_in_blocks(self, first, count, labels, context, temperature, seed):
         draw = self._compiled(self._sample_in_shards)
 
         def block(start, end):
             told = [column if column is None else column[start:end] for column in (labels, context)]
-            return draw(tf.constant(start), tf.constant(end - start), *told, temperature, seed)
+            rows = tf.constant(first + start), tf.constant(end - start)
+            return draw(*rows, *told, temperature, seed)
 
         return in_blocks(block, count, largest=rows_of_block(self.image_shape))
 

@@ -1,4 +1,15 @@
+from .anomalies import AnomalyDetector as AnomalyDetector
+from .classes import ClassDistributions as ClassDistributions
+from .draw import draw_to_folder as draw_to_folder
+from .draw import draw_to_npz as draw_to_npz
 from .fill import fill_missing as fill_missing
+from .image_distribution import ImageDistribution as ImageDistribution
+from .information import information as information
+from .likelihood import log_prob_bound as log_prob_bound
 from .masks import NAMES as NAMES
 from .masks import check_mask as check_mask
 from .masks import named_mask as named_mask
+from .rarity import Rarity as Rarity
+from .rarity import Share as Share
+from .rarity import rarer_probability as rarer_probability
+from .rarity import share_of as share_of

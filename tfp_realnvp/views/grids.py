@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from matplotlib.figure import Figure
 
 from tfp_realnvp.views.pictures import show
 
-__all__ = ["COLUMNS", "check_count", "comparison", "grid", "scale_for", "to_256_levels"]
+__all__ = [
+    "COLUMNS",
+    "check_count",
+    "comparison",
+    "grid",
+    "scale_for",
+    "titled_grid",
+    "to_256_levels",
+]
 
 COLUMNS = 10  # images in a row of a grid
 MOST_PIXELS = 1 << 28  # in a picture of a grid; it takes a byte for each, or three with colours
@@ -75,6 +83,32 @@ def scale_for(images: np.ndarray) -> int:
 
 def _scale(width: int) -> int:
     return max(1, 112 // width)
+
+
+def titled_grid(
+    images: np.ndarray, titles: Sequence[str], *, columns: int = COLUMNS, levels: int = 256
+) -> Figure:
+    """Draw images in rows, each under its own title.
+
+    Args:
+      images: uint8 [n, height, width, channels], n at least 1.
+      titles: one for each image.
+      columns: number of images in a row, at least 1.
+      levels: number of grey levels of the images.
+
+    Returns:
+      A matplotlib figure.
+    """
+    images = to_256_levels(images, levels)
+    rows = -(-len(images) // columns)
+    figure = Figure(figsize=(1.2 * columns, 1.4 * rows), layout="constrained")
+    every = np.ravel(figure.subplots(rows, columns, squeeze=False))
+    for axes in every:
+        axes.set_axis_off()
+    for axes, image, title in zip(every, images, titles, strict=False):
+        show(axes, image)
+        axes.set_title(title.replace("_", " "), fontsize=7)
+    return figure
 
 
 def _gap(width: int) -> int:

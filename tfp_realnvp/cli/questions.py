@@ -1,0 +1,291 @@
+"""What the commands do that put a question to a distribution: score, classify, fill, anomalies, information."""
+
+from __future__ import annotations
+
+import csv
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tfp_realnvp import datasets, evaluation, flows, hardware, queries, views
+from tfp_realnvp.cli.commands import load_data
+from tfp_realnvp.files import check_output, replacing, write_json
+from tfp_realnvp.training.config import TrainingConfig
+from tfp_realnvp.training.images import load_images
+from tfp_realnvp.training.run_folder import RunFolder
+
+__all__ = ["anomalies", "classify", "fill", "information", "score"]
+
+Result = dict[str, Any]
+
+FOUND = ("anomalies.csv", "anomalies.json", "anomalies.png")  # what `anomalies` writes
+SHOWN = 40  # anomalies in the picture
+FILLED = ("completions.png", "completions.npz")  # what `fill` writes
+CLASSIFIED = ("predictions.csv", "classes.json", "confusion.png", "reliability.png")  # `classify`
+
+
+def score(
+    run_dir: Path,
+    *,
+    dataset: str | None,
+    manual_dir: str | None,
+    split: str,
+    labels: Sequence[int],
+    images_dir: Path | None,
+    noise_samples: int,
+    rarer: int,
+    seed: int,
+    output: Path | None,
+    overwrite: bool,
+) -> Result:
+    """Score the images of a data set, by default those of the run's own, or the PNG files of a folder.
+
+    With `output`, a row for each image is written as CSV. With `rarer`, it has the share of so many samples
+    that are rarer, and with several `noise_samples` the importance-weighted bound.
+    """
+    hardware.use()
+    if output is not None:
+        check_output(output, overwrite=overwrite)
+    run = RunFolder(run_dir)
+    flow = run.load_model()
+    names, images, known = _images(run, flow, images_dir, dataset, manual_dir, split, labels)
+    columns: dict[str, Any] = {"image": names}
+    if noise_samples > 1:
+        log_probs, errors = queries.log_prob_bound(
+            flow, images, noise_samples=noise_samples, seed=seed
+        )
+        columns |= {"log_prob": log_probs, "log_prob_error": errors}
+    else:
+        columns["log_prob"] = log_probs = _in_batches(flow.log_prob, images)
+    result: Result = {**evaluation.score(lambda _, values: values, images, log_probs)}
+    columns["bits_per_dim"] = flows.pixels.bits_per_dim(log_probs, flow.image_shape)
+    if flow.labels and known is not None and set(known) <= set(flow.labels):
+        result["accuracy"] = evaluation.accuracy(flow.classify, images, known)
+    if rarer:
+        shares = queries.rarer_probability(flow, images, samples=rarer, seed=seed)
+        result["rarer"] = {"samples": rarer, "mean": float(np.mean(shares.probability))}
+        columns |= {"rarer_probability": shares.probability, "rarer_error": shares.standard_error}
+    if output is not None:
+        _write_csv(columns, output)
+        result["output"] = str(output)
+    return result
+
+
+def anomalies(
+    run_dir: Path,
+    *,
+    images_dir: Path | None,
+    dataset: str | None,
+    manual_dir: str | None,
+    split: str,
+    false_positives: float,
+    use_labels: bool,
+    output_dir: Path | None,
+    overwrite: bool,
+) -> Result:
+    """Find images that are not like those that a run learned, with a threshold from its validation images."""
+    hardware.use()
+    run = RunFolder(run_dir)
+    config = TrainingConfig.from_json(run.read_config())
+    folder = output_dir or run_dir / "anomalies"
+    for file in FOUND:
+        check_output(folder / file, overwrite=overwrite or output_dir is None)
+    flow = run.load_model()
+    names, images, known = _images(run, flow, images_dir, dataset, manual_dir, split, ())
+    learned = load_images(config)
+    train, classifier = learned.train, None
+    if use_labels and len(np.unique(train.labels)) > 1:
+        classifier = evaluation.Classifier(train.images, train.labels, levels=flow.levels)
+    detector = queries.AnomalyDetector(
+        flow, train.images, classifier=classifier, false_positives=false_positives
+    ).fit(learned.validation.images)
+    surprises = detector.surprises(images)
+    total = np.max(list(surprises.values()), axis=0)
+    found = total > -detector.offset_
+    order = [position for position in np.argsort(-total, kind="stable") if found[position]]
+    columns = {"image": names, "anomaly": found, "surprise": total}
+    _write_csv({**columns, **surprises}, folder / FOUND[0])
+    result: Result = {
+        "images": len(images),
+        "anomalies": len(order),
+        "strangest": [names[position] for position in order[:SHOWN]],
+        "threshold": -detector.offset_,
+        "false_positives": false_positives,
+        "output_dir": str(folder),
+    }
+    if known is not None and dataset is None and split == "test":
+        same = np.isin(known, np.unique(train.labels))
+        rate = queries.share_of(np.sum(found[same]), int(np.sum(same)))
+        result["false_positive_rate"] = {
+            "share": float(rate.probability),
+            "low": float(rate.low),
+            "high": float(rate.high),
+        }
+    if order:
+        chosen = order[:SHOWN]
+        titles = [
+            f"{max(surprises, key=lambda name: surprises[name][position])} {total[position]:.0f}"
+            for position in chosen
+        ]
+        picture = views.titled_grid(images[chosen], titles, levels=flow.levels)
+        views.write_png(picture, folder / FOUND[2])
+    write_json(result, folder / FOUND[1])
+    return result
+
+
+def classify(
+    run_dir: Path,
+    *,
+    images_dir: Path | None,
+    dataset: str | None,
+    manual_dir: str | None,
+    output_dir: Path | None,
+    overwrite: bool,
+) -> Result:
+    """Recognize labels by Bayes' rule, with probabilities that are calibrated on validation images."""
+    hardware.use()
+    run = RunFolder(run_dir)
+    config = TrainingConfig.from_json(run.read_config())
+    folder = output_dir or run_dir / "classified"
+    for file in CLASSIFIED:
+        check_output(folder / file, overwrite=overwrite or output_dir is None)
+    flow = run.load_model()
+    if not flow.labels:
+        raise ValueError(
+            f"the run in {run_dir} must be of a flow with labels: train it by `train --conditional`."
+        )
+    validation = load_images(config).validation
+    classes = queries.ClassDistributions(flow).calibrate(validation.images, validation.labels)
+    names, images, known = _images(run, flow, images_dir, dataset, manual_dir, "test", flow.labels)
+    probabilities = classes.predict_proba(images)
+    found = classes.labels[np.argmax(probabilities, axis=1)]
+    columns = {"image": names, "label": found, "probability": probabilities.max(axis=1)}
+    result = {"images": len(images), "temperature": classes.temperature, "output_dir": str(folder)}
+    if known is not None:
+        columns["true_label"] = known
+        scores = evaluation.score_classes(probabilities, known, classes.labels)
+        views.write_png(
+            views.confusion(np.array(scores["confusion"]), classes.labels), folder / CLASSIFIED[2]
+        )
+        views.write_png(views.reliability(scores["reliability"]), folder / CLASSIFIED[3])
+        result |= scores
+    _write_csv(columns, folder / CLASSIFIED[0])
+    write_json(result, folder / CLASSIFIED[1])
+    return result
+
+
+def information(run_dir: Path, *, samples: int, seed: int) -> Result:
+    """What a run's flow is, how much it leaves open, what it costs, and how it was trained."""
+    hardware.use()
+    run = RunFolder(run_dir)
+    config = run.read_config()
+    known = queries.information(run.load_model(), samples=samples, seed=seed)
+    return {
+        **known,
+        "model_file_bytes": run.model.stat().st_size,
+        "training": config["training"],
+        "metrics": run.read_metrics(),
+        "history": run.read_history(),
+    }
+
+
+def fill(
+    run_dir: Path,
+    *,
+    mask: str,
+    images_dir: Path | None,
+    count: int,
+    num: int,
+    temperature: float,
+    dataset: str | None,
+    manual_dir: str | None,
+    seed: int,
+    output_dir: Path | None,
+    overwrite: bool,
+) -> Result:
+    """Fill in what is missing of test images, or of the PNG files of a folder, `num` times each."""
+    hardware.use()
+    run = RunFolder(run_dir)
+    run.read_config()
+    folder = output_dir or run_dir / f"filled_{Path(mask).stem}"
+    for file in FILLED:
+        check_output(folder / file, overwrite=overwrite or output_dir is None)
+    flow = run.load_model()
+    if images_dir is not None:
+        images = datasets.read_png_folder(images_dir, flow.image_shape, levels=flow.levels)
+    else:
+        test = load_data(run, flow, dataset, manual_dir).test.images
+        images = test[np.random.default_rng(seed).permutation(len(test))[:count]]
+    observed = _mask(mask, flow.image_shape, seed)
+    started = time.monotonic()
+    completions = queries.fill_missing(
+        flow, images, observed, n=num, temperature=temperature, seed=seed
+    )
+    seconds = time.monotonic() - started
+    holes = np.where(observed, images, flow.levels // 2).astype(np.uint8)
+    shown = completions[:, : views.COLUMNS]
+    rows = np.concatenate([holes[:, np.newaxis], shown], axis=1)[: views.COLUMNS]
+    grid = views.grid(
+        rows.reshape(-1, *flow.image_shape), columns=rows.shape[1], levels=flow.levels
+    )
+    views.write_png(grid, folder / FILLED[0], scale=views.scale_for(images))
+    with replacing(folder / FILLED[1]) as temporary:
+        np.savez_compressed(temporary, observed=holes, mask=observed, completions=completions)
+    return {
+        "images": len(images),
+        "completions": num,
+        "missing": float(np.mean(~observed)),
+        "spread": float(np.mean(completions.std(axis=1)[:, ~observed[..., 0]])),
+        "images_per_second": len(images) * num / seconds,
+        "output_dir": str(folder),
+    }
+
+
+def _mask(mask: str, image_shape: tuple[int, int, int], seed: int) -> np.ndarray:
+    """The mask of a name, or of a PNG file that is dark where images are missing."""
+    if not mask.lower().endswith(".png"):
+        return queries.named_mask(mask, image_shape, seed=seed)
+    return datasets.read_png(mask, (*image_shape[:2], 1), levels=2).astype(bool)
+
+
+def _images(
+    run: RunFolder,
+    flow: flows.ImageFlow,
+    images_dir: Path | None,
+    dataset: str | None,
+    manual_dir: str | None,
+    split: str,
+    labels: Sequence[int],
+) -> tuple[list[str], np.ndarray, np.ndarray | None]:
+    """Names, images and labels: of the PNG files of a folder, without labels, or of a data set."""
+    if images_dir is not None:
+        names = [path.name for path in datasets.png_files(images_dir)]
+        images = datasets.read_png_folder(images_dir, flow.image_shape, levels=flow.levels)
+        return names, images, None
+    data = load_data(run, flow, dataset, manual_dir)
+    chosen = {"train": data.train, "test": data.test}[split]
+    if labels:
+        chosen = chosen.only(labels)
+    return list(map(str, range(len(chosen)))), chosen.images, chosen.labels
+
+
+def _in_batches(log_prob, images: np.ndarray) -> np.ndarray:
+    size = evaluation.BATCH
+    return np.concatenate(
+        [log_prob(images[start : start + size]) for start in range(0, len(images), size)]
+    )
+
+
+def _write_csv(columns: Mapping[str, Any], path: Path) -> None:
+    """A line of titles, then a row for each image."""
+    with replacing(path) as temporary, temporary.open("w", newline="") as stream:
+        writer = csv.writer(stream)
+        writer.writerow(columns)
+        writer.writerows(_rows(columns))
+
+
+def _rows(columns: Mapping[str, Any]) -> Iterator[tuple]:
+    return zip(*(np.asarray(column).tolist() for column in columns.values()), strict=True)
