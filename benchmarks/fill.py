@@ -10,11 +10,10 @@ standard deviation of a pixel between the completions of an image, over the miss
 import time
 
 import numpy as np
-from internals import RunFolder
+from internals import RunFolder, TrainingConfig
 from shared import make_parser, print_header, print_row
 
 from tfp_realnvp import datasets, evaluation, hardware, queries
-from tfp_realnvp.training.config import TrainingConfig
 
 MASKS = ("lower", "scattered", "square")
 

@@ -5,8 +5,9 @@ from tfp_realnvp.compute.sharding import in_shards
 from tfp_realnvp.flows.options import OPTIONS
 from tfp_realnvp.training.average_weights import AverageWeights
 from tfp_realnvp.training.budget import Budget, CountSteps, StopInTime
+from tfp_realnvp.training.config import TrainingConfig
 from tfp_realnvp.training.divergence import StopWhenDiverged
-from tfp_realnvp.training.images import training_batches
+from tfp_realnvp.training.images import load_images, training_batches
 from tfp_realnvp.training.learning_rate import LearningRate
 from tfp_realnvp.training.progress import ShowProgress
 from tfp_realnvp.training.run_folder import RunFolder
@@ -21,7 +22,9 @@ __all__ = [
     "ShowProgress",
     "StopInTime",
     "StopWhenDiverged",
+    "TrainingConfig",
     "blocks",
     "in_shards",
+    "load_images",
     "training_batches",
 ]

@@ -34,7 +34,7 @@ def test_each_score_finds_its_kind(detector, normal):
     images = np.stack([noise, mean, mean[::-1]])
     assert detector.predict(images).tolist() == [-1, -1, -1]
     surprises = detector.surprises(images)
-    assert set(surprises) == {"unlikely", "too_likely", "far"}
+    assert set(surprises) == {"unlikely", "too_likely", "far", "isolated"}
     assert np.argmax([surprises[name][1] for name in surprises]) == list(surprises).index(
         "too_likely"
     )
@@ -88,7 +88,7 @@ def test_bad_input(normal):
         AnomalyDetector(normal, learned, false_positives=1).fit(learned)
     with pytest.raises(ValueError, match="`X` must be at least 20 images, received 3"):
         AnomalyDetector(normal, learned).fit(learned[:3])
-    with pytest.raises(ValueError, match="`learned` must be at least 5 images"):
+    with pytest.raises(ValueError, match="`learned` must be at least 6 images"):
         AnomalyDetector(normal).fit(learned)
     with pytest.raises(ValueError, match="`images` must have the shape"):
         AnomalyDetector(normal, learned).fit(learned).predict(learned[:, :3])

@@ -25,8 +25,8 @@ TOP = Path(__file__).parent.parent
 
 
 COMMANDS = [
-    "train", "sample", "score", "transfer", "morph", "fill", "classify", "anomalies", "information", "export",
-    "tune", "demo",
+    "train", "sample", "score", "transfer", "morph", "fill", "classify", "anomalies", "diagnose", "information",
+    "export", "tune", "demo",
 ]  # fmt: skip
 
 

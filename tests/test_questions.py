@@ -238,6 +238,8 @@ def test_the_commands(call, run_dir, tmp_path):
     assert status == 0 and "entropy" in printed and "digits without 9" in printed, errors
     status, printed, _ = call("information", run_dir, "--samples", 50, "--json")
     assert status == 0 and json.loads(printed)["training"]["dataset"] == "digits"
+    status, printed, errors = call("fill", run_dir, "--images", 2, "--num", 2, "--steps", 4)
+    assert status == 0 and "chains accepted" in printed, errors
     status, _, errors = call("classify", run_dir)
     assert status == 2 and "must be of a flow with labels" in errors
 

@@ -31,7 +31,7 @@ from tfp_realnvp.flows.morph import morph as morph_images
 from tfp_realnvp.training.config import TrainingConfig
 from tfp_realnvp.training.run_folder import RunFolder
 
-__all__ = ["demo", "export", "few_shot", "load_data", "morph", "sample", "transfer"]
+__all__ = ["demo", "export", "few_shot", "load_data", "morph", "sample", "show_bar", "transfer"]
 
 Result = dict[str, Any]
 
@@ -88,7 +88,7 @@ def _draw_one_by_one(
     hardware.use()
     flow = run.load_model()
     options: dict[str, Any] = {"labels": labels, "temperature": temperature, "seed": seed}
-    with _bar("drawing images", total=num) as advance:
+    with show_bar("drawing images", total=num) as advance:
         if target.suffix:
             queries.draw_to_npz(
                 flow, num, target, **options, overwrite=overwrite, on_images=advance
@@ -99,7 +99,7 @@ def _draw_one_by_one(
 
 
 @contextlib.contextmanager
-def _bar(what: str, *, total: int) -> Iterator[Callable[[int], None]]:
+def show_bar(what: str, *, total: int) -> Iterator[Callable[[int], None]]:
     """A bar on a terminal; yields a function that is told how much is done."""
     console = Console(stderr=True)
     with Progress(console=console, disable=not console.is_terminal, transient=True) as bar:
@@ -197,7 +197,7 @@ def _given(flow: flows.ImageFlow, label: int | None) -> flows.ImageFlow:
 
 def _adapted(flow: flows.ImageFlow, shots: np.ndarray, seed: int) -> flows.ImageFlow:
     """The flow after it was trained on from the shots, with a bar on a terminal."""
-    with _bar("adapting the flow to the shots", total=ADAPTATION_STEPS) as advance:
+    with show_bar("adapting the flow to the shots", total=ADAPTATION_STEPS) as advance:
         return fewshot.adapt(flow, shots, steps=ADAPTATION_STEPS, seed=seed, on_step=advance)
 
 

@@ -28,6 +28,12 @@ def fill(
     ] = None,
     images: Annotated[int, typer.Option(min=1, help="How many of the test split.")] = 10,
     num: Annotated[int, typer.Option(min=1, help="Completions of each image.")] = 16,
+    steps: Annotated[
+        int,
+        typer.Option(
+            min=2, help="Of a Markov chain, for a model that was not trained with --fill."
+        ),
+    ] = 300,
     temperature: Annotated[float, typer.Option(help="Below 1: completions vary less.")] = 1.0,
     dataset: Dataset = None,
     manual_dir: ManualDir = None,
@@ -40,7 +46,8 @@ def fill(
 ):
     """Fill in what is missing of images, each several times.
 
-    The model must be one of `train --fill`. Writes completions.png (what is observed of each image, then its
+    Take a model of `train --fill`. With any other one, Markov chains walk from the nearest learned images to
+    completions: slowly, and not far. Writes completions.png (what is observed of each image, then its
     completions) and completions.npz (`observed`, `mask`, `completions`).
 
     Example: tfp-realnvp fill runs/digits --mask upper
@@ -51,6 +58,7 @@ def fill(
         images_dir=images_dir,
         count=images,
         num=num,
+        steps=steps,
         temperature=temperature,
         dataset=dataset,
         manual_dir=None if manual_dir is None else str(manual_dir),
@@ -62,4 +70,11 @@ def fill(
         f"{num} completions of {result['images']} images, {result['images_per_second']:,.0f} a second; their "
         f"standard deviation is {result['spread']:.1f} grey levels at a missing pixel"
     )
-    show(result, as_json, line, f"everything is in {result['output_dir']}")
+    lines = [line]
+    if "acceptance" in result:
+        reduction = result["scale_reduction"]
+        lines.append(
+            f"chains accepted {result['acceptance']:.1%} of the steps; R-hat "
+            + (f"{reduction:.3g} (about 1 if they agree)" if reduction else "needs several chains")
+        )
+    show(result, as_json, *lines, f"everything is in {result['output_dir']}")

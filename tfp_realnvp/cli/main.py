@@ -18,6 +18,7 @@ import typer
 from tfp_realnvp.cli.anomalies import anomalies
 from tfp_realnvp.cli.classify import classify
 from tfp_realnvp.cli.demo import demo
+from tfp_realnvp.cli.diagnose import diagnose
 from tfp_realnvp.cli.experiment import experiment
 from tfp_realnvp.cli.export import export
 from tfp_realnvp.cli.fill import fill
@@ -50,6 +51,7 @@ for command in (
     fill,
     classify,
     anomalies,
+    diagnose,
     information,
     export,
     tune,

@@ -1,4 +1,4 @@
-"""What the commands do that put a question to a distribution: score, classify, fill, anomalies, information."""
+"""What the commands do that put a question to a distribution: score, fill, classify, anomalies and others."""
 
 from __future__ import annotations
 
@@ -11,18 +11,20 @@ from typing import Any
 import numpy as np
 
 from tfp_realnvp import datasets, evaluation, flows, hardware, queries, views
-from tfp_realnvp.cli.commands import load_data
+from tfp_realnvp.cli.commands import load_data, show_bar
 from tfp_realnvp.files import check_output, replacing, write_json
 from tfp_realnvp.training.config import TrainingConfig
 from tfp_realnvp.training.images import load_images
 from tfp_realnvp.training.run_folder import RunFolder
 
-__all__ = ["anomalies", "classify", "fill", "information", "score"]
+__all__ = ["anomalies", "classify", "diagnose", "fill", "information", "score"]
 
 Result = dict[str, Any]
 
 FOUND = ("anomalies.csv", "anomalies.json", "anomalies.png")  # what `anomalies` writes
 SHOWN = 40  # anomalies in the picture
+COMPARED = 20_000  # learned images that others are compared with
+DIAGNOSED = ("latents.png", "bits.png", "diagnosis.json")  # what `diagnose` writes
 FILLED = ("completions.png", "completions.npz")  # what `fill` writes
 CLASSIFIED = ("predictions.csv", "classes.json", "confusion.png", "reliability.png")  # `classify`
 
@@ -99,11 +101,12 @@ def anomalies(
     train, classifier = learned.train, None
     if use_labels and len(np.unique(train.labels)) > 1:
         classifier = evaluation.Classifier(train.images, train.labels, levels=flow.levels)
+    some = np.random.default_rng(0).permutation(len(train))[:COMPARED]
     detector = queries.AnomalyDetector(
-        flow, train.images, classifier=classifier, false_positives=false_positives
+        flow, train.images[some], classifier=classifier, false_positives=false_positives
     ).fit(learned.validation.images)
     surprises = detector.surprises(images)
-    total = np.max(list(surprises.values()), axis=0)
+    total = -detector.score_samples(images)
     found = total > -detector.offset_
     order = [position for position in np.argsort(-total, kind="stable") if found[position]]
     columns = {"image": names, "anomaly": found, "surprise": total}
@@ -118,7 +121,7 @@ def anomalies(
     }
     if known is not None and dataset is None and split == "test":
         same = np.isin(known, np.unique(train.labels))
-        rate = queries.share_of(np.sum(found[same]), int(np.sum(same)))
+        rate = queries.share_of(np.asarray(np.sum(found[same])), int(np.sum(same)))
         result["false_positive_rate"] = {
             "share": float(rate.probability),
             "low": float(rate.low),
@@ -177,6 +180,39 @@ def classify(
     return result
 
 
+def diagnose(
+    run_dir: Path,
+    *,
+    count: int,
+    dataset: str | None,
+    manual_dir: str | None,
+    seed: int,
+    output_dir: Path | None,
+    overwrite: bool,
+) -> Result:
+    """Whether latents of test images are normal, and which pixels cost the bits."""
+    hardware.use()
+    run = RunFolder(run_dir)
+    config = TrainingConfig.from_json(run.read_config())
+    folder = output_dir or run_dir / "diagnosis"
+    for file in DIAGNOSED:
+        check_output(folder / file, overwrite=overwrite or output_dir is None)
+    flow = run.load_model()
+    test = load_data(run, flow, dataset, manual_dir).test.without(config.hold_out)
+    chosen = test.take(np.random.default_rng(seed).permutation(len(test))[:count])
+    labels = chosen.labels if flow.labels else None
+    diagnosis = queries.diagnose_latents(flow, chosen.images, labels, seed=seed)
+    views.write_png(views.latent_plots(diagnosis.latents), folder / DIAGNOSED[0])
+    result: Result = {"images": len(chosen), **diagnosis.summary(), "output_dir": str(folder)}
+    if flow.dequantization == "uniform":
+        some = chosen.take(np.arange(min(views.COLUMNS, len(chosen))))
+        bits = flow.bits_per_pixel(some.images, some.labels if flow.labels else None).numpy()
+        picture = views.bits_maps(some.images, bits, levels=flow.levels)
+        views.write_png(picture, folder / DIAGNOSED[1])
+    write_json(result, folder / DIAGNOSED[2])
+    return result
+
+
 def information(run_dir: Path, *, samples: int, seed: int) -> Result:
     """What a run's flow is, how much it leaves open, what it costs, and how it was trained."""
     hardware.use()
@@ -199,6 +235,7 @@ def fill(
     images_dir: Path | None,
     count: int,
     num: int,
+    steps: int,
     temperature: float,
     dataset: str | None,
     manual_dir: str | None,
@@ -220,10 +257,22 @@ def fill(
         test = load_data(run, flow, dataset, manual_dir).test.images
         images = test[np.random.default_rng(seed).permutation(len(test))[:count]]
     observed = _mask(mask, flow.image_shape, seed)
-    started = time.monotonic()
-    completions = queries.fill_missing(
-        flow, images, observed, n=num, temperature=temperature, seed=seed
-    )
+    started, of_chains = time.monotonic(), {}
+    if flows.missing.is_told_the_rest(flow):
+        completions = queries.fill_missing(
+            flow, images, observed, n=num, temperature=temperature, seed=seed
+        )
+    else:
+        learned = load_images(TrainingConfig.from_json(run.read_config())).train.images
+        with show_bar("walking", total=steps) as advance:
+            filled = queries.fill_by_chain(
+                flow, images, observed, learned, n=num, steps=steps, seed=seed, on_step=advance
+            )
+        completions = filled.completions
+        of_chains = {
+            "acceptance": float(filled.acceptance.mean()),
+            "scale_reduction": float(filled.scale_reduction.max()) if num > 1 else None,
+        }
     seconds = time.monotonic() - started
     holes = np.where(observed, images, flow.levels // 2).astype(np.uint8)
     shown = completions[:, : views.COLUMNS]
@@ -240,6 +289,7 @@ def fill(
         "missing": float(np.mean(~observed)),
         "spread": float(np.mean(completions.std(axis=1)[:, ~observed[..., 0]])),
         "images_per_second": len(images) * num / seconds,
+        **of_chains,
         "output_dir": str(folder),
     }
 

@@ -1,10 +1,14 @@
 from .anomalies import AnomalyDetector as AnomalyDetector
+from .chain import Filled as Filled
+from .chain import fill_by_chain as fill_by_chain
 from .classes import ClassDistributions as ClassDistributions
 from .draw import draw_to_folder as draw_to_folder
 from .draw import draw_to_npz as draw_to_npz
 from .fill import fill_missing as fill_missing
 from .image_distribution import ImageDistribution as ImageDistribution
 from .information import information as information
+from .latents import LatentDiagnosis as LatentDiagnosis
+from .latents import diagnose_latents as diagnose_latents
 from .likelihood import log_prob_bound as log_prob_bound
 from .masks import NAMES as NAMES
 from .masks import check_mask as check_mask

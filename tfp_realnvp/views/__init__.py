@@ -11,17 +11,20 @@ from tfp_realnvp.views.grids import (
     titled_grid,
     to_256_levels,
 )
+from tfp_realnvp.views.latents import bits_maps, latent_plots
 from tfp_realnvp.views.morphs import morph_strip, write_gif
 from tfp_realnvp.views.pictures import write_png
 from tfp_realnvp.views.searches import importances, search_history
 
 __all__ = [
     "COLUMNS",
+    "bits_maps",
     "check_count",
     "comparison",
     "confusion",
     "grid",
     "importances",
+    "latent_plots",
     "learning_curve",
     "learning_curves",
     "morph_strip",
