@@ -100,7 +100,10 @@ def test_a_classifier_sees_new_digits():
     digits = datasets.load("digits")
     learned, aside = datasets.split(digits.train.without([9]), fraction=0.3)
     flat = ImageDistribution(
-        tfd.Independent(tfd.Normal(learned.images.mean(axis=0) / np.float32(17), 0.3), 3), levels=17
+        tfd.Independent(
+            tfd.Normal(learned.images.mean(axis=0, dtype=np.float32) / np.float32(17), 0.3), 3
+        ),
+        levels=17,
     )
     classifier = Classifier(learned.images, learned.labels, levels=17, epochs=40)
     test = digits.test.without([9])

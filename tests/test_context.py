@@ -32,7 +32,13 @@ TOLD = {
 }
 
 
-@pytest.fixture(scope="module", params=TOLD)
+SLOW = ("image", "encoded")  # of what can be told; the others are like them
+
+
+@pytest.fixture(
+    scope="module",
+    params=[pytest.param(name, marks=[pytest.mark.slow] * (name in SLOW)) for name in TOLD],
+)
 def flow(request):
     name, options = TOLD[request.param]
     flow = FLOWS[name](**options())

@@ -24,9 +24,9 @@ def test_bits_of_pixels_add_up(small):
     )
 
 
-def test_bits_lie_where_the_image_is_strange(small):
+def test_bits_lie_where_the_image_is_strange():
     """Of a flow that knows flat images, a pixel that differs costs more than those around it."""
-    flow = small((8, 8, 1))
+    flow = FLOWS["realnvp"]((8, 8, 1))
     flat = np.random.default_rng(0).integers(100, 140, size=(1000, 8, 8, 1)).astype(np.uint8)
     flow.adapt(flat)
     image = flat[:1].copy()
@@ -35,7 +35,8 @@ def test_bits_lie_where_the_image_is_strange(small):
     assert np.unravel_index(np.argmax(bits), bits.shape) == (2, 5, 0)
 
 
-def test_bits_of_pixels_given_a_label(small):
+def test_bits_of_pixels_given_a_label():
+    small = FLOWS["realnvp"]
     flow = small(labels=(3, 5))
     flow.adapt(random_images(500, (4, 4, 1)))
     perturb(flow)

@@ -132,7 +132,7 @@ def test_the_command(call, tmp_path):
     """Trained for seconds, a flow knows more of the rest of a digit than the digits' mean tells."""
     run = tmp_path / "run"
     size = ["--scales", 1, "--couplings", 4, "--channels", 16, "--blocks", 1, "--batch-size", 64]
-    status, _, errors = call("train", "--fill", *size, "--epochs", 15, "--run-dir", run)
+    status, _, errors = call("train", "--fill", *size, "--epochs", 6, "--run-dir", run)
     assert status == 0, errors
     status, printed, errors = call("fill", run, "--mask", "upper", "--images", 100, "--num", 8)
     assert status == 0 and "8 completions of 100 images" in printed, errors

@@ -135,11 +135,15 @@ FIXED = {  # so that what is done is small
     "score": {},
     "transfer": {"num": "3", "output_dir": "drawn"},
     "morph": {"steps": "3", "output": "drawn.gif"},
+    "fill": {"images": "2", "num": "2", "steps": "3", "output_dir": "drawn"},
+    "anomalies": {"output_dir": "drawn"},
+    "diagnose": {"images": "9", "output_dir": "drawn"},
+    "information": {"samples": "9"},
     "export": {},
 }  # fmt: skip
 LARGE = (
     "width", "epochs", "couplings", "extra_couplings", "depth", "channels", "blocks", "heads", "bins",
-    "scales", "num", "steps",
+    "scales", "num", "steps", "images", "samples", "rarer", "noise_samples",
 )  # fmt: skip
 
 
@@ -171,7 +175,8 @@ def commands(draw):
     by_name = {option.name: option for option in parameters}
     words = [] if command == "train" else ["finished"]
     words += ["new_export"] if command == "export" else []
-    words += ["--no-adapt"] if command == "transfer" else []  # it takes long, whatever comes of it
+    # what takes long, whatever comes of it
+    words += {"transfer": ["--no-adapt"], "anomalies": ["--no-labels"]}.get(command, [])
     for name, value in values.items():
         words += [by_name[name].opts[0]] + ([] if value is None else [value])
     return [command, *words]

@@ -253,7 +253,8 @@ def test_classify(call, tmp_path):
     status, printed, errors = call("classify", run, "--json")
     result = json.loads(printed)
     assert status == 0 and result["accuracy"] > 0.8 and result["log_loss"] < 0.8, errors
-    assert np.sum(result["confusion"]) == result["images"] and result["temperature"] > 1
+    assert np.sum(result["confusion"]) == result["images"]
+    assert result["temperature"] > 0 and result["calibration_error"] < 0.2
     names = {path.name for path in (run / "classified").iterdir()}
     assert names == {"predictions.csv", "classes.json", "confusion.png", "reliability.png"}
     with (run / "classified" / "predictions.csv").open() as stream:
