@@ -21,13 +21,14 @@ COUNT = 2000  # images of each kind
 
 def kinds(images, fashion):
     """Images that are not like those learned, by what is wrong with them."""
-    random, some, shape = np.random.default_rng(0), images.test.images[:COUNT], images.image_shape
+    random, some = np.random.default_rng(0), images.test.images[:COUNT]
+    levels, shape = images.levels, images.image_shape
     made = {
         "held-out label": images.held_out.images,
         "turned by 90 degrees": np.ascontiguousarray(np.rot90(some, axes=(1, 2))),
-        "nearly black": random.integers(4, size=(COUNT, *shape), dtype=np.uint8),
-        "noise": random.integers(256, size=(COUNT, *shape), dtype=np.uint8),
-        "inverted": 255 - some,
+        "nearly black": random.integers(max(2, levels // 64), size=(COUNT, *shape), dtype=np.uint8),
+        "noise": random.integers(levels, size=(COUNT, *shape), dtype=np.uint8),
+        "inverted": levels - 1 - some,
     }
     if fashion:
         made["Fashion-MNIST"] = datasets.load(f"idx:{fashion}").test.images[:COUNT]

@@ -1,11 +1,16 @@
 """The benchmarks run. How fast something is, is not tested."""
 
 import json
+import runpy
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from conftest import TINY
+
+from tfp_realnvp import training
+from tfp_realnvp.training.config import TrainingConfig
 
 FOLDER = Path(__file__).parent.parent / "benchmarks"
 
@@ -42,12 +47,18 @@ def test_compare(tmp_path):
 
 
 @pytest.mark.slow
-def test_help_of_each():
+def test_help_of_each(monkeypatch, capsys):
+    """In this process, which imports TensorFlow once for all of them."""
     scripts = {file.name for file in FOLDER.glob("*.py") if "__main__" in file.read_text()}
     scripts.remove("worker.py")  # it is started by others
     assert "compare.py" in scripts
+    monkeypatch.syspath_prepend(FOLDER)
+    monkeypatch.setattr(sys, "argv", ["", "--help"])
     for script in scripts:
-        assert "python benchmarks/" + script in run(script, "--help")
+        with pytest.raises(SystemExit) as end:
+            runpy.run_path(str(FOLDER / script), run_name="__main__")
+        assert not end.value.code
+        assert "python benchmarks/" + script in capsys.readouterr().out
 
 
 @pytest.mark.slow
@@ -105,3 +116,24 @@ def test_serving():
     lines = [line for line in printed.splitlines() if line.startswith("| sample_rows | ")]
     assert [line.split(" | ")[1] for line in lines] == ["1", "8", "32"]
     assert all(line.endswith(" | 0 | 0 |") for line in lines)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("tiny_config", ["realnvp"], indirect=True)
+def test_anomalies(run_dir):
+    """The embedded digits, in which the detector with labels finds new ones better than chance."""
+    lines = [line for line in run("anomalies.py", run_dir).splitlines() if "all together" in line]
+    without, with_labels = ([cell.strip() for cell in line.split("|")[2:-1]] for line in lines)
+    assert len(without) == 5 and all(float(cell) > 0.9 for cell in with_labels[-2:])
+    assert float(with_labels[0]) > 0.6
+
+
+@pytest.mark.slow
+def test_fill(tmp_path):
+    config = TrainingConfig(**TINY["realnvp"], fill=True, epochs=3, precision="float32")
+    training.train(config, tmp_path / "run")
+    rows = run("fill.py", tmp_path / "run", "--images", 40, "--num", 4).splitlines()[-12:]
+    cells = [[cell.strip() for cell in row.split("|")[1:-1]] for row in rows]
+    assert [row[0] for row in cells[::4]] == ["lower", "scattered", "square"]
+    black, nearest, one, mean = (float(row[2]) for row in cells[:4])
+    assert nearest < black and mean < one
