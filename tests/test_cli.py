@@ -299,7 +299,19 @@ def test_conditional(call, tmp_path, flow):
     assert call("sample", run, "--labels", "3", "--num", 10, "--output", drawn)[0] == 0
     assert drawn.is_file()
     status, _, errors = call("transfer", run)
-    assert status == 2 and "class-conditional" in errors
+    assert status == 2 and "--given must be the label that the class-conditional model" in errors
+    few = tmp_path / "few"
+    status, printed, errors = call(
+        "transfer", run, "--given", 4, "--no-adapt", "--output-dir", few,
+        "--export", tmp_path / "saved", "--json",
+    )  # fmt: skip
+    assert status == 0 and json.loads(printed)["unseen_images"] > 10, errors
+    served = tf.saved_model.load(json.loads(printed)["saved_model"]).signatures["sample"]
+    drawn = served(
+        num_samples=tf.constant(3), seed=tf.constant([1, 2]), temperature=tf.constant(1.0)
+    )
+    assert drawn["images"].shape == (3, 8, 8, 1)
+    assert call("morph", run, "--steps", 3, "--output", tmp_path / "morph.gif")[0] == 0
 
 
 def test_resume_takes_no_other_options(call, run_dir, tmp_path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import functools
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -61,7 +62,8 @@ def score(
         )
         columns |= {"log_prob": log_probs, "log_prob_error": errors}
     else:
-        columns["log_prob"] = log_probs = _in_batches(flow.log_prob, images)
+        log_prob = functools.partial(flow.log_prob, seed=seed)
+        columns["log_prob"] = log_probs = _in_batches(log_prob, images)
     result: Result = {**evaluation.score(lambda _, values: values, images, log_probs)}
     columns["bits_per_dim"] = flows.pixels.bits_per_dim(log_probs, flow.image_shape)
     if flow.labels and known is not None and set(known) <= set(flow.labels):
@@ -89,13 +91,7 @@ def anomalies(
     overwrite: bool,
 ) -> Result:
     """Find images that are not like those that a run learned, with a threshold from its validation images."""
-    hardware.use()
-    run = RunFolder(run_dir)
-    config = TrainingConfig.from_json(run.read_config())
-    folder = output_dir or run_dir / "anomalies"
-    for file in FOUND:
-        check_output(folder / file, overwrite=overwrite or output_dir is None)
-    flow = run.load_model()
+    run, config, folder, flow = _begin(run_dir, "anomalies", FOUND, output_dir, overwrite)
     names, images, known = _images(run, flow, images_dir, dataset, manual_dir, split, ())
     learned = load_images(config)
     train, classifier = learned.train, None
@@ -149,13 +145,7 @@ def classify(
     overwrite: bool,
 ) -> Result:
     """Recognize labels by Bayes' rule, with probabilities that are calibrated on validation images."""
-    hardware.use()
-    run = RunFolder(run_dir)
-    config = TrainingConfig.from_json(run.read_config())
-    folder = output_dir or run_dir / "classified"
-    for file in CLASSIFIED:
-        check_output(folder / file, overwrite=overwrite or output_dir is None)
-    flow = run.load_model()
+    run, config, folder, flow = _begin(run_dir, "classified", CLASSIFIED, output_dir, overwrite)
     if not flow.labels:
         raise ValueError(
             f"the run in {run_dir} must be of a flow with labels: train it by `train --conditional`."
@@ -191,13 +181,7 @@ def diagnose(
     overwrite: bool,
 ) -> Result:
     """Whether latents of test images are normal, and which pixels cost the bits."""
-    hardware.use()
-    run = RunFolder(run_dir)
-    config = TrainingConfig.from_json(run.read_config())
-    folder = output_dir or run_dir / "diagnosis"
-    for file in DIAGNOSED:
-        check_output(folder / file, overwrite=overwrite or output_dir is None)
-    flow = run.load_model()
+    run, config, folder, flow = _begin(run_dir, "diagnosis", DIAGNOSED, output_dir, overwrite)
     test = load_data(run, flow, dataset, manual_dir).test.without(config.hold_out)
     chosen = test.take(np.random.default_rng(seed).permutation(len(test))[:count])
     labels = chosen.labels if flow.labels else None
@@ -244,13 +228,8 @@ def fill(
     overwrite: bool,
 ) -> Result:
     """Fill in what is missing of test images, or of the PNG files of a folder, `num` times each."""
-    hardware.use()
-    run = RunFolder(run_dir)
-    run.read_config()
-    folder = output_dir or run_dir / f"filled_{Path(mask).stem}"
-    for file in FILLED:
-        check_output(folder / file, overwrite=overwrite or output_dir is None)
-    flow = run.load_model()
+    name = f"filled_{Path(mask).stem}"
+    run, config, folder, flow = _begin(run_dir, name, FILLED, output_dir, overwrite)
     if images_dir is not None:
         images = datasets.read_png_folder(images_dir, flow.image_shape, levels=flow.levels)
     else:
@@ -263,7 +242,7 @@ def fill(
             flow, images, observed, n=num, temperature=temperature, seed=seed
         )
     else:
-        learned = load_images(TrainingConfig.from_json(run.read_config())).train.images
+        learned = load_images(config).train.images
         with show_bar("walking", total=steps) as advance:
             filled = queries.fill_by_chain(
                 flow, images, observed, learned, n=num, steps=steps, seed=seed, on_step=advance
@@ -299,6 +278,19 @@ def _mask(mask: str, image_shape: tuple[int, int, int], seed: int) -> np.ndarray
     if not mask.lower().endswith(".png"):
         return queries.named_mask(mask, image_shape, seed=seed)
     return datasets.read_png(mask, (*image_shape[:2], 1), levels=2).astype(bool)
+
+
+def _begin(
+    run_dir: Path, name: str, files: Sequence[str], output_dir: Path | None, overwrite: bool
+) -> tuple[RunFolder, TrainingConfig, Path, flows.ImageFlow]:
+    """The run, its configuration, the folder for the results (RUN/`name` by default), and the run's flow."""
+    hardware.use()
+    run = RunFolder(run_dir)
+    config = TrainingConfig.from_json(run.read_config())
+    folder = output_dir or run_dir / name
+    for file in files:
+        check_output(folder / file, overwrite=overwrite or output_dir is None)
+    return run, config, folder, run.load_model()
 
 
 def _images(
