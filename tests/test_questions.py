@@ -15,6 +15,7 @@ from tfp_realnvp import views
 from tfp_realnvp.evaluation import score_classes
 from tfp_realnvp.fewshot import fit_latent, fit_pixels
 from tfp_realnvp.queries import (
+    AnomalyDetector,
     ClassDistributions,
     ImageDistribution,
     Rarity,
@@ -177,6 +178,19 @@ def test_classes_of_a_flow_with_labels(conditional):
     np.testing.assert_array_equal(classes.predict(IMAGES), conditional.classify(IMAGES))
 
 
+def test_none_of_the_classes():
+    distributions, images, labels = gaussian_classes()
+    classes = ClassDistributions(distributions)
+    detector = AnomalyDetector(distributions[1], images[:500], false_positives=0.02).fit(
+        images[500:]
+    )
+    strange = np.array([[[[0], [255]]], [[[255], [0]]], [[[120], [118]]]], np.uint8)
+    assert classes.predict(strange, detector=detector).tolist() == [-1, -1, 1]
+    assert -1 not in classes.predict(strange)
+    with pytest.raises(ValueError, match="`none` must be none of the labels, received 4"):
+        classes.predict(strange, detector=detector, none=4)
+
+
 def test_bad_classes(flow, conditional):
     with pytest.raises(ValueError, match="at least two classes, or a flow with labels, received 0"):
         ClassDistributions(flow)
@@ -233,6 +247,20 @@ def test_the_commands(call, run_dir, tmp_path):
         rows = list(csv.DictReader(stream))
     assert [row["image"] for row in rows] == ["noise_0.png", "noise_1.png", "noise_2.png"]
     assert all(float(row["bits_per_dim"]) > mean for row in rows)
+
+    views.write_png(random_images(1, (16, 16, 1))[0], folder / "large.png")
+    status, _, errors = call("score", run_dir, "--images-dir", folder)
+    assert status == 2 and "large.png must have 8x8 pixels" in errors and "--resize" in errors
+    views.write_png(random_images(1, (8, 8, 3))[0], folder / "colour.png")
+    status, _, errors = call("score", run_dir, "--images-dir", folder, "--resize")
+    assert status == 0, errors
+    (folder / "large.png").write_bytes(b"no picture")
+    status, _, errors = call("score", run_dir, "--images-dir", folder, "--resize")
+    assert status == 2 and "large.png is not a PNG, or damaged" in errors
+    status, printed, errors = call("score", run_dir, "--images-dir", folder, "--skip-unreadable")
+    assert status == 0 and "skipped: colour.png, large.png" in printed and "3 images" in printed, (
+        errors
+    )
 
     status, printed, errors = call("information", run_dir, "--samples", 50)
     assert status == 0 and "entropy" in printed and "digits without 9" in printed, errors

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from tfp_realnvp.cli.options import Dataset, Json, ManualDir, Overwrite, Run
+from tfp_realnvp.cli.options import Dataset, Json, ManualDir, Overwrite, Resize, Run, SkipUnreadable
 from tfp_realnvp.cli.output import load_questions, show
 
 __all__ = ["anomalies"]
@@ -19,6 +19,8 @@ def anomalies(
         Path | None,
         typer.Option(help="A folder of PNG files; default: the images of a data set."),
     ] = None,
+    resize: Resize = False,
+    skip_unreadable: SkipUnreadable = False,
     dataset: Dataset = None,
     manual_dir: ManualDir = None,
     split: Annotated[
@@ -49,9 +51,10 @@ def anomalies(
 
     Example: tfp-realnvp anomalies saved_models/mnist_0_8 --images-dir my_letters
     """
-    result = load_questions().anomalies(
+    questions = load_questions()
+    result = questions.anomalies(
         run,
-        images_dir=images_dir,
+        images_from=questions.PngFolder(images_dir, resize, skip_unreadable),
         dataset=dataset,
         manual_dir=None if manual_dir is None else str(manual_dir),
         split=split,
@@ -66,4 +69,6 @@ def anomalies(
             f"of those with labels that were learned {rate['share']:.2%} (95 % interval: {rate['low']:.2%} to "
             f"{rate['high']:.2%})"
         )
+    if result.get("skipped"):
+        lines.append(f"skipped: {', '.join(result['skipped'])}")
     show(result, as_json, *lines, f"everything is in {result['output_dir']}")

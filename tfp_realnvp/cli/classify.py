@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from tfp_realnvp.cli.options import Dataset, Json, ManualDir, Overwrite, Run
+from tfp_realnvp.cli.options import Dataset, Json, ManualDir, Overwrite, Resize, Run, SkipUnreadable
 from tfp_realnvp.cli.output import load_questions, show
 
 __all__ = ["classify"]
@@ -19,6 +19,8 @@ def classify(
         Path | None,
         typer.Option(help="A folder of PNG files; default: the images of the test split."),
     ] = None,
+    resize: Resize = False,
+    skip_unreadable: SkipUnreadable = False,
     dataset: Dataset = None,
     manual_dir: ManualDir = None,
     output_dir: Annotated[
@@ -35,9 +37,10 @@ def classify(
 
     Example: tfp-realnvp classify runs/digits --images-dir my_digits
     """
-    result = load_questions().classify(
+    questions = load_questions()
+    result = questions.classify(
         run,
-        images_dir=images_dir,
+        images_from=questions.PngFolder(images_dir, resize, skip_unreadable),
         dataset=dataset,
         manual_dir=None if manual_dir is None else str(manual_dir),
         output_dir=output_dir,
@@ -49,4 +52,6 @@ def classify(
             f"{result['accuracy']:.2%} of {result['images']:,} labels recognized, log loss "
             f"{result['log_loss']:.4f}, calibration error {result['calibration_error']:.4f}"
         ]
+    if result.get("skipped"):
+        lines.append(f"skipped: {', '.join(result['skipped'])}")
     show(result, as_json, *lines, f"everything is in {result['output_dir']}")

@@ -7,7 +7,16 @@ from typing import Annotated
 
 import typer
 
-from tfp_realnvp.cli.options import Dataset, Json, ManualDir, Overwrite, Run, Seed
+from tfp_realnvp.cli.options import (
+    Dataset,
+    Json,
+    ManualDir,
+    Overwrite,
+    Resize,
+    Run,
+    Seed,
+    SkipUnreadable,
+)
 from tfp_realnvp.cli.output import load_questions, show
 from tfp_realnvp.queries.masks import NAMES
 
@@ -26,6 +35,8 @@ def fill(
         Path | None,
         typer.Option(help="A folder of PNG files to fill in; default: images of the test split."),
     ] = None,
+    resize: Resize = False,
+    skip_unreadable: SkipUnreadable = False,
     images: Annotated[int, typer.Option(min=1, help="How many of the test split.")] = 10,
     num: Annotated[int, typer.Option(min=1, help="Completions of each image.")] = 16,
     steps: Annotated[
@@ -52,10 +63,11 @@ def fill(
 
     Example: tfp-realnvp fill runs/digits --mask upper
     """
-    result = load_questions().fill(
+    questions = load_questions()
+    result = questions.fill(
         run,
         mask=mask,
-        images_dir=images_dir,
+        images_from=questions.PngFolder(images_dir, resize, skip_unreadable),
         count=images,
         num=num,
         steps=steps,
@@ -77,4 +89,6 @@ def fill(
             f"chains accepted {result['acceptance']:.1%} of the steps; R-hat "
             + (f"{reduction:.3g} (about 1 if they agree)" if reduction else "needs several chains")
         )
+    if result.get("skipped"):
+        lines.append(f"skipped: {', '.join(result['skipped'])}")
     show(result, as_json, *lines, f"everything is in {result['output_dir']}")

@@ -16,8 +16,10 @@ __all__ = [
     "Json",
     "ManualDir",
     "Overwrite",
+    "Resize",
     "Run",
     "Seed",
+    "SkipUnreadable",
     "duration",
     "help_of",
     "integers",
@@ -53,6 +55,18 @@ Overwrite = Annotated[
 ]
 Dataset = Annotated[str | None, typer.Option(help="As in `train`; default: the run's own.")]
 ManualDir = Annotated[Path | None, typer.Option(help=help_of("manual_dir"))]
+
+
+Resize = Annotated[
+    bool,
+    typer.Option(
+        "--resize",
+        help="Resize PNG files that have another size than the model's images, and make their colours grey.",
+    ),
+]
+SkipUnreadable = Annotated[
+    bool, typer.Option("--skip-unreadable", help="Leave out PNG files that cannot be read.")
+]
 
 
 def seconds(text: str) -> float | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import functools
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,9 +19,48 @@ from tfp_realnvp.training.config import TrainingConfig
 from tfp_realnvp.training.images import load_images
 from tfp_realnvp.training.run_folder import RunFolder
 
-__all__ = ["anomalies", "classify", "diagnose", "fill", "information", "score"]
+__all__ = ["PngFolder", "anomalies", "classify", "diagnose", "fill", "information", "score"]
 
 Result = dict[str, Any]
+
+
+@dataclasses.dataclass
+class PngFolder:
+    """A folder of PNG files that a question is about.
+
+    Attributes:
+      folder: None for images of a data set instead.
+      resize: whether images that do not fit the model are resized, and colours become grey.
+      skip_unreadable: whether files that cannot be read are left out; their names are in `skipped` then.
+    """
+
+    folder: Path | None
+    resize: bool = False
+    skip_unreadable: bool = False
+    skipped: list[str] = dataclasses.field(default_factory=list)
+
+    def result(self) -> Result:
+        """What a result says of files that were skipped."""
+        return {"skipped": self.skipped} if self.skip_unreadable else {}
+
+    def read(self, flow: flows.ImageFlow) -> tuple[list[str], np.ndarray]:
+        """The names of the files, and their images."""
+        images = {}
+        for file in datasets.png_files(self.folder or ""):
+            try:
+                images[file.name] = datasets.read_png(
+                    file, flow.image_shape, levels=flow.levels, resize=self.resize
+                )
+            except ValueError:
+                if not self.skip_unreadable:
+                    raise
+                self.skipped.append(file.name)
+        if not images:
+            raise ValueError(
+                f"none of the {len(self.skipped)} PNG files in {self.folder} can be read."
+            )
+        return list(images), np.stack(list(images.values()))
+
 
 FOUND = ("anomalies.csv", "anomalies.json", "anomalies.png")  # what `anomalies` writes
 SHOWN = 40  # anomalies in the picture
@@ -37,7 +77,7 @@ def score(
     manual_dir: str | None,
     split: str,
     labels: Sequence[int],
-    images_dir: Path | None,
+    images_from: PngFolder,
     noise_samples: int,
     rarer: int,
     seed: int,
@@ -54,7 +94,7 @@ def score(
         check_output(output, overwrite=overwrite)
     run = RunFolder(run_dir)
     flow = run.load_model()
-    names, images, known = _images(run, flow, images_dir, dataset, manual_dir, split, labels)
+    names, images, known = _images(run, flow, images_from, dataset, manual_dir, split, labels)
     columns: dict[str, Any] = {"image": names}
     if noise_samples > 1:
         log_probs, errors = queries.log_prob_bound(
@@ -75,13 +115,13 @@ def score(
     if output is not None:
         _write_csv(columns, output)
         result["output"] = str(output)
-    return result
+    return result | images_from.result()
 
 
 def anomalies(
     run_dir: Path,
     *,
-    images_dir: Path | None,
+    images_from: PngFolder,
     dataset: str | None,
     manual_dir: str | None,
     split: str,
@@ -92,7 +132,7 @@ def anomalies(
 ) -> Result:
     """Find images that are not like those that a run learned, with a threshold from its validation images."""
     run, config, folder, flow = _begin(run_dir, "anomalies", FOUND, output_dir, overwrite)
-    names, images, known = _images(run, flow, images_dir, dataset, manual_dir, split, ())
+    names, images, known = _images(run, flow, images_from, dataset, manual_dir, split, ())
     learned = load_images(config)
     train, classifier = learned.train, None
     if use_labels and len(np.unique(train.labels)) > 1:
@@ -131,6 +171,7 @@ def anomalies(
         ]
         picture = views.titled_grid(images[chosen], titles, levels=flow.levels)
         views.write_png(picture, folder / FOUND[2])
+    result |= images_from.result()
     write_json(result, folder / FOUND[1])
     return result
 
@@ -138,7 +179,7 @@ def anomalies(
 def classify(
     run_dir: Path,
     *,
-    images_dir: Path | None,
+    images_from: PngFolder,
     dataset: str | None,
     manual_dir: str | None,
     output_dir: Path | None,
@@ -152,7 +193,7 @@ def classify(
         )
     validation = load_images(config).validation
     classes = queries.ClassDistributions(flow).calibrate(validation.images, validation.labels)
-    names, images, known = _images(run, flow, images_dir, dataset, manual_dir, "test", flow.labels)
+    names, images, known = _images(run, flow, images_from, dataset, manual_dir, "test", flow.labels)
     probabilities = classes.predict_proba(images)
     found = classes.labels[np.argmax(probabilities, axis=1)]
     columns = {"image": names, "label": found, "probability": probabilities.max(axis=1)}
@@ -165,6 +206,7 @@ def classify(
         )
         views.write_png(views.reliability(scores["reliability"]), folder / CLASSIFIED[3])
         result |= scores
+    result |= images_from.result()
     _write_csv(columns, folder / CLASSIFIED[0])
     write_json(result, folder / CLASSIFIED[1])
     return result
@@ -216,7 +258,7 @@ def fill(
     run_dir: Path,
     *,
     mask: str,
-    images_dir: Path | None,
+    images_from: PngFolder,
     count: int,
     num: int,
     steps: int,
@@ -230,8 +272,8 @@ def fill(
     """Fill in what is missing of test images, or of the PNG files of a folder, `num` times each."""
     name = f"filled_{Path(mask).stem}"
     run, config, folder, flow = _begin(run_dir, name, FILLED, output_dir, overwrite)
-    if images_dir is not None:
-        images = datasets.read_png_folder(images_dir, flow.image_shape, levels=flow.levels)
+    if images_from.folder is not None:
+        _, images = images_from.read(flow)
     else:
         test = load_data(run, flow, dataset, manual_dir).test.images
         images = test[np.random.default_rng(seed).permutation(len(test))[:count]]
@@ -269,6 +311,7 @@ def fill(
         "spread": float(np.mean(completions.std(axis=1)[:, ~observed[..., 0]])),
         "images_per_second": len(images) * num / seconds,
         **of_chains,
+        **images_from.result(),
         "output_dir": str(folder),
     }
 
@@ -296,17 +339,15 @@ def _begin(
 def _images(
     run: RunFolder,
     flow: flows.ImageFlow,
-    images_dir: Path | None,
+    images_from: PngFolder,
     dataset: str | None,
     manual_dir: str | None,
     split: str,
     labels: Sequence[int],
 ) -> tuple[list[str], np.ndarray, np.ndarray | None]:
     """Names, images and labels: of the PNG files of a folder, without labels, or of a data set."""
-    if images_dir is not None:
-        names = [path.name for path in datasets.png_files(images_dir)]
-        images = datasets.read_png_folder(images_dir, flow.image_shape, levels=flow.levels)
-        return names, images, None
+    if images_from.folder is not None:
+        return *images_from.read(flow), None
     data = load_data(run, flow, dataset, manual_dir)
     chosen = {"train": data.train, "test": data.test}[split]
     if labels:

@@ -7,7 +7,17 @@ from typing import Annotated, Literal
 
 import typer
 
-from tfp_realnvp.cli.options import Dataset, Json, ManualDir, Overwrite, Run, Seed, integers
+from tfp_realnvp.cli.options import (
+    Dataset,
+    Json,
+    ManualDir,
+    Overwrite,
+    Resize,
+    Run,
+    Seed,
+    SkipUnreadable,
+    integers,
+)
 from tfp_realnvp.cli.output import load_questions, show
 
 __all__ = ["score"]
@@ -24,6 +34,8 @@ def score(
     images_dir: Annotated[
         Path | None, typer.Option(help="A folder of PNG files to score instead.")
     ] = None,
+    resize: Resize = False,
+    skip_unreadable: SkipUnreadable = False,
     noise_samples: Annotated[
         int,
         typer.Option(
@@ -49,13 +61,14 @@ def score(
     Example: tfp-realnvp score saved_models/mnist_0_8 --images-dir my_letters --rarer 1000 --output scores.csv
     """
     chosen = integers(labels)
-    result = load_questions().score(
+    questions = load_questions()
+    result = questions.score(
         run,
         dataset=dataset,
         manual_dir=None if manual_dir is None else str(manual_dir),
         split=split,
         labels=chosen,
-        images_dir=images_dir,
+        images_from=questions.PngFolder(images_dir, resize, skip_unreadable),
         noise_samples=noise_samples,
         rarer=rarer,
         seed=seed,
@@ -76,4 +89,6 @@ def score(
         )
     if output is not None:
         lines.append(f"the scores of each image are in {output}")
+    if result.get("skipped"):
+        lines.append(f"skipped: {', '.join(result['skipped'])}")
     show(result, as_json, *lines)

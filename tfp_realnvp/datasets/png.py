@@ -38,10 +38,6 @@ def read_png_folder(
         nothing.
     """
     files = png_files(folder)
-    if image_shape[-1] not in MODES:
-        raise ValueError(
-            f"PNG files have 1 or 3 channels, but images with {image_shape[-1]} are needed here."
-        )
     return np.stack([read_png(file, image_shape, levels=levels) for file in files])
 
 
@@ -67,7 +63,11 @@ def png_files(folder: str | Path) -> list[Path]:
 
 
 def read_png(
-    file: str | Path, image_shape: tuple[int, int, int], *, levels: int = 256
+    file: str | Path,
+    image_shape: tuple[int, int, int],
+    *,
+    levels: int = 256,
+    resize: bool = True,
 ) -> np.ndarray:
     """Read a PNG file as an image, see `read_png_folder`.
 
@@ -75,6 +75,7 @@ def read_png(
       file: its path.
       image_shape: (height, width, channels) of the result, with 1 or 3 channels.
       levels: number of grey levels of the result.
+      resize: whether a file of another size is resized, and colours become grey. Otherwise that is an error.
 
     Returns:
       uint8 array [height, width, channels] in [0, levels).
@@ -85,11 +86,15 @@ def read_png(
     """
     if not Path(file).is_file():
         raise FileNotFoundError(f"there is no file {file}: expected a PNG file.")
-    values = _read_png(Path(file), image_shape[:2], MODES[image_shape[-1]])
+    if image_shape[-1] not in MODES:
+        raise ValueError(
+            f"PNG files have 1 or 3 channels, but images with {image_shape[-1]} are needed here."
+        )
+    values = _read_png(Path(file), image_shape[:2], MODES[image_shape[-1]], resize)
     return (values.reshape(image_shape).astype(np.int64) * levels // 256).astype(np.uint8)
 
 
-def _read_png(file: Path, size: tuple[int, int], mode: str) -> np.ndarray:
+def _read_png(file: Path, size: tuple[int, int], mode: str, resize: bool) -> np.ndarray:
     height, width = size
     try:
         with Image.open(file, formats=["PNG"]) as picture:
@@ -97,17 +102,32 @@ def _read_png(file: Path, size: tuple[int, int], mode: str) -> np.ndarray:
                 raise ValueError(
                     f"{file} has {picture.width}x{picture.height} pixels, more than the limit of {MAX_PIXELS}."
                 )
+            if not resize and picture.size != (width, height):
+                raise ValueError(
+                    f"{file} must have {width}x{height} pixels (width x height), received "
+                    f"{picture.width}x{picture.height}: change it, or ask for that by `resize`."
+                )
             if picture.width * height != picture.height * width:
                 raise ValueError(
                     f"{file} must have the ratio of {width}x{height} pixels (width x height), received "
                     f"{picture.width}x{picture.height}: cut or pad it."
                 )
-            converted = _opaque(_to_8_bits(picture), file).convert(mode)
+            opaque = _opaque(_to_8_bits(picture), file)
+            if not resize and mode == "L" and _has_colours(opaque):
+                raise ValueError(
+                    f"{file} must be grey, received one with colours: change it, or ask for that by `resize`."
+                )
+            converted = opaque.convert(mode)
             if converted.size != (width, height):
                 converted = converted.resize((width, height), Image.Resampling.LANCZOS)
             return np.asarray(converted)
     except (OSError, SyntaxError, zlib.error, Image.DecompressionBombError) as error:
         raise ValueError(f"{file} is not a PNG, or damaged: {error}.") from error
+
+
+def _has_colours(picture: Image.Image) -> bool:
+    red, green, blue = np.moveaxis(np.asarray(picture.convert("RGB")), -1, 0)
+    return bool(np.any(red != green) or np.any(green != blue))
 
 
 def _to_8_bits(picture: Image.Image) -> Image.Image:

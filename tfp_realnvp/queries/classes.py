@@ -9,6 +9,7 @@ import numpy as np
 
 from tfp_realnvp.evaluation import BATCH
 from tfp_realnvp.flows import ImageFlow
+from tfp_realnvp.queries.anomalies import AnomalyDetector
 
 __all__ = ["ClassDistributions"]
 
@@ -85,9 +86,30 @@ class ClassDistributions:
         """`p(label | image)`, float64 [n, k]; arguments as in `log_probs`."""
         return self._probabilities(self.log_probs(images, seed=seed), 1 / self.temperature)
 
-    def predict(self, images, *, seed: int = 0) -> np.ndarray:
-        """The likeliest label of each image, int [n]; arguments as in `log_probs`."""
-        return self.labels[np.argmax(self.predict_proba(images, seed=seed), axis=1)]
+    def predict(
+        self, images, *, detector: AnomalyDetector | None = None, none: int = -1, seed: int = 0
+    ) -> np.ndarray:
+        """The likeliest label of each image.
+
+        Args:
+          images: uint8 [n, height, width, channels].
+          detector: what it calls an anomaly is none of the classes; None: every image is of one of them.
+          none: the label of such images.
+          seed: of the dequantization noise.
+
+        Returns:
+          int [n].
+
+        Raises:
+          ValueError: `none` is one of the labels.
+          TypeError, ValueError: images that do not fit.
+        """
+        found = self.labels[np.argmax(self.predict_proba(images, seed=seed), axis=1)]
+        if detector is None:
+            return found
+        if none in self.labels:
+            raise ValueError(f"`none` must be none of the labels, received {none}.")
+        return np.where(detector.predict(images) == 1, found, none)
 
     def calibrate(self, images, labels, *, seed: int = 0) -> ClassDistributions:
         """Set the temperature to the one with the smallest log loss on images that were not learned from.
