@@ -179,7 +179,7 @@ def test_classes_of_a_flow_with_labels(conditional):
 
 
 def test_none_of_the_classes():
-    distributions, images, labels = gaussian_classes()
+    distributions, images, _ = gaussian_classes()
     classes = ClassDistributions(distributions)
     detector = AnomalyDetector(distributions[1], images[:500], false_positives=0.02).fit(
         images[500:]
