@@ -47,6 +47,7 @@ def test_the_chain_samples_the_conditional_distribution(flow):
     assert 0.5 * np.abs(start - exact).sum() > 0.3
 
 
+@pytest.mark.slow
 def test_the_same_seed_walks_the_same_way(flow):
     images, learned = random_images(2, (1, 2, 1), levels=16), random_images(9, (1, 2, 1), levels=16)
     one, same, other = (

@@ -100,6 +100,7 @@ def test_one_context_for_all(flow, context, labels):
     assert one.shape == (2, 3, 4, 4, 1)
 
 
+@pytest.mark.slow
 def test_the_flow_of_one_context(flow, context, labels, tmp_path):
     """`given` fixes what the flow is told, and what works for flows of images alone works with it."""
     given = flow.given(None if labels is None else 3, context=context[0])

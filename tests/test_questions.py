@@ -77,6 +77,7 @@ def conditional():
     return perturb(flow, 0.1)
 
 
+@pytest.mark.slow
 def test_every_distribution_answers(flow, conditional):
     few = ImageDistribution(fit_latent(flow, IMAGES).distribution)
     pixels = ImageDistribution(fit_pixels(IMAGES).distribution)
