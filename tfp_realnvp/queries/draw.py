@@ -121,6 +121,11 @@ def draw_to_folder(
       `draw_to_folder(flow, 1000, "digits", seed=1)`
     """
     folder = Path(folder)
+    if os.path.lexists(folder) and not folder.is_dir():
+        raise FileExistsError(
+            f"{folder} is there and is no folder: choose another place, or a name that ends in .png or .npz."
+        )
+    check_folder(folder)
     drawing = _Drawing(flow, n, labels, temperature, seed)
     with exclusive(folder, name="folder"):
         drawing.begin(folder)
@@ -165,7 +170,6 @@ class _Drawing:
                 raise FileExistsError(
                     f"{folder} must be new or empty, and has {left[0]}: choose another place."
                 )
-            check_folder(folder)
             write_json(plan, file)
         elif _read(file) != plan:
             raise FileExistsError(
