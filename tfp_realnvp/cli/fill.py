@@ -87,7 +87,7 @@ def fill(
         reduction = result["scale_reduction"]
         lines.append(
             f"chains accepted {result['acceptance']:.1%} of the steps; R-hat "
-            + (f"{reduction:.3g} (about 1 if they agree)" if reduction else "needs several chains")
+            + (f"{reduction:.3g} (about 1 if they agree)" if reduction else "cannot be said")
         )
     if result.get("skipped"):
         lines.append(f"skipped: {', '.join(result['skipped'])}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import dataclasses
 import functools
+import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -278,7 +279,8 @@ def fill(
         test = load_data(run, flow, dataset, manual_dir).test.images
         images = test[np.random.default_rng(seed).permutation(len(test))[:count]]
     observed = _mask(mask, flow.image_shape, seed)
-    started, of_chains = time.monotonic(), {}
+    of_chains: Result = {}
+    started = time.monotonic()
     if flows.missing.is_told_the_rest(flow):
         completions = queries.fill_missing(
             flow, images, observed, n=num, temperature=temperature, seed=seed
@@ -289,10 +291,11 @@ def fill(
             filled = queries.fill_by_chain(
                 flow, images, observed, learned, n=num, steps=steps, seed=seed, on_step=advance
             )
-        completions = filled.completions
+        completions, reduction = filled.completions, float(filled.scale_reduction.max())
         of_chains = {
             "acceptance": float(filled.acceptance.mean()),
-            "scale_reduction": float(filled.scale_reduction.max()) if num > 1 else None,
+            # of a single chain there is none, nor of chains that never moved
+            "scale_reduction": reduction if math.isfinite(reduction) else None,
         }
     seconds = time.monotonic() - started
     holes = np.where(observed, images, flow.levels // 2).astype(np.uint8)
