@@ -69,6 +69,4 @@ def anomalies(
             f"of those with labels that were learned {rate['share']:.2%} (95 % interval: {rate['low']:.2%} to "
             f"{rate['high']:.2%})"
         )
-    if result.get("skipped"):
-        lines.append(f"skipped: {', '.join(result['skipped'])}")
     show(result, as_json, *lines, f"everything is in {result['output_dir']}")

@@ -52,6 +52,4 @@ def classify(
             f"{result['accuracy']:.2%} of {result['images']:,} labels recognized, log loss "
             f"{result['log_loss']:.4f}, calibration error {result['calibration_error']:.4f}"
         ]
-    if result.get("skipped"):
-        lines.append(f"skipped: {', '.join(result['skipped'])}")
     show(result, as_json, *lines, f"everything is in {result['output_dir']}")

@@ -79,8 +79,8 @@ def fill(
         overwrite=overwrite,
     )
     line = (
-        f"{num} completions of {result['images']} images, {result['images_per_second']:,.0f} a second; their "
-        f"standard deviation is {result['spread']:.1f} grey levels at a missing pixel"
+        f"{num} completions of {result['images']} images in {result['seconds']:.0f} s; their standard "
+        f"deviation is {result['spread']:.1f} grey levels at a missing pixel"
     )
     lines = [line]
     if "acceptance" in result:
@@ -89,6 +89,4 @@ def fill(
             f"chains accepted {result['acceptance']:.1%} of the steps; R-hat "
             + (f"{reduction:.3g} (about 1 if they agree)" if reduction else "cannot be said")
         )
-    if result.get("skipped"):
-        lines.append(f"skipped: {', '.join(result['skipped'])}")
     show(result, as_json, *lines, f"everything is in {result['output_dir']}")

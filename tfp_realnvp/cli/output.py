@@ -54,7 +54,9 @@ def load_questions():
 
 
 def show(result: dict[str, Any], as_json: bool, *lines: str) -> None:
-    """The result as JSON, or the lines for people."""
+    """The result as JSON, or the lines for people, and the names of files that were skipped."""
+    if result.get("skipped"):
+        lines = (f"skipped: {', '.join(result['skipped'])}", *lines)
     print(json.dumps(result, indent=2, allow_nan=False) if as_json else "\n".join(lines))
 
 

@@ -312,7 +312,7 @@ def fill(
         "completions": num,
         "missing": float(np.mean(~observed)),
         "spread": float(np.mean(completions.std(axis=1)[:, ~observed[..., 0]])),
-        "images_per_second": len(images) * num / seconds,
+        "seconds": round(seconds, 1),
         **of_chains,
         **images_from.result(),
         "output_dir": str(folder),

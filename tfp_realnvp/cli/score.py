@@ -89,6 +89,4 @@ def score(
         )
     if output is not None:
         lines.append(f"the scores of each image are in {output}")
-    if result.get("skipped"):
-        lines.append(f"skipped: {', '.join(result['skipped'])}")
     show(result, as_json, *lines)

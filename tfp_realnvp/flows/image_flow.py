@@ -109,9 +109,8 @@ class ImageFlow(DensityModel, abc.ABC):
             )
         self.image_shape = (int(height), int(width), int(channels))
         self.levels = levels
-        self.context_encoder = as_encoder(
-            context_encoder
-        )  # here, so that Keras trains and saves it
+        # an attribute of the model, so that Keras trains and saves it
+        self.context_encoder = as_encoder(context_encoder)
         self.told = Told(labels, context_shape, self.context_encoder)
         self.labels, self.context_shape = self.told.labels, self.told.context_shape
         self.dequantization = dequantization
@@ -205,7 +204,7 @@ class ImageFlow(DensityModel, abc.ABC):
         labels, context = self.told.check_rows(labels, context)
         rows = [tf.shape(column)[:1] for column in (labels, context) if column is not None]
         shape = tf.concat([rows[0], self.image_shape], axis=0) if rows else self.image_shape
-        bijector = self.bijector_given(labels, context=context)
+        bijector = self.bijector_told(self.told.join(labels, self.told.encode(context)))
         return tfd.TransformedDistribution(_standard_normal(shape), bijector, name=self.name)
 
     def given(self, label: int | None = None, *, context=None) -> ImageFlow:
