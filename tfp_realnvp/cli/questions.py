@@ -166,8 +166,11 @@ def anomalies(
         }
     if order:
         chosen = order[:SHOWN]
+        weighed = {
+            name: values + np.log(detector.shares_[name]) for name, values in surprises.items()
+        }
         titles = [
-            f"{max(surprises, key=lambda name: surprises[name][position])} {total[position]:.0f}"
+            f"{max(weighed, key=lambda name: weighed[name][position])} {total[position]:.0f}"
             for position in chosen
         ]
         picture = views.titled_grid(images[chosen], titles, levels=flow.levels)
