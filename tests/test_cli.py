@@ -146,7 +146,7 @@ def test_transfer(call, run_dir, tmp_path):
     card = (tmp_path / "saved" / "1" / "assets.extra" / "model_card.md").read_text()
     assert "It draws more of the 5 shots of label 9" in card
     score = result["bits_per_dim"]["latent_chosen"]
-    assert f"| 40 other images of label 9 | {score:.4f} |" in card
+    assert f"| 40 other images like the shots | {score:.4f} |" in card
     assert result["unseen_images"] == 40 and not result["learned"]
     bits = json.loads((tmp_path / "nines" / "metrics.json").read_text())["bits_per_dim"]
     ways = [
@@ -158,7 +158,7 @@ def test_transfer(call, run_dir, tmp_path):
     assert bits["latent_diagonal"] < bits["pixels_diagonal"]
     assert bits["latent_chosen"] != bits["latent_low_rank"]
     assert {path.name for path in (tmp_path / "nines").iterdir()} == {
-        "comparison.png", "samples.png", "metrics.json"
+        "comparison.png", "samples.png", "metrics.json", "config.json", "model.keras", "shots.npz",
     }  # fmt: skip
 
 
@@ -239,7 +239,7 @@ def test_transfer_from_png_files(call, run_dir, tmp_path):
     chosen = json.loads((tmp_path / "more" / "metrics.json").read_text())["chosen"]
     assert chosen == {"covariance": "full", "intrinsic_dimension": 4, "temperature": 0.7}
     assert {path.name for path in (tmp_path / "more").iterdir()} == {
-        "comparison.png", "samples.png", "metrics.json"
+        "comparison.png", "samples.png", "metrics.json", "config.json", "model.keras", "shots.npz",
     }  # fmt: skip
 
 

@@ -273,24 +273,46 @@ def test_class_conditional_flow(tmp_path):
 
 
 @pytest.mark.slow
-def test_few_shot_distribution(flow, tmp_path):
+@pytest.mark.parametrize("bandwidth", [1.0, 0.5])
+def test_few_shot_distribution(flow, tmp_path, bandwidth):
     shots = random_images(4, (4, 4, 1), levels=17, seed=3)
-    options = {"covariance": "full", "intrinsic_dimension": 2, "seed": 0}
-    base = fewshot.latent_gaussian(flow, shots, **options).distribution
-    expected = fewshot.fit_latent(flow, shots, **options).distribution
-    session = Session(export(flow, tmp_path, base=base))
+    route = fewshot.Route(intrinsic_dimension=2, bandwidth=bandwidth)
+    few = fewshot.few_shot_flow(flow, shots, route)
+    session = Session(export(few, tmp_path))
     seed = np.int32([1, 2])
     drawn = session.run("sample", {"num_samples": np.int32(3), "seed": seed})["images"]
-    np.testing.assert_array_equal(drawn, fewshot.sample_images(expected, 3, levels=17, seed=[1, 2]))
+    np.testing.assert_array_equal(drawn, few.sample(3, seed=[1, 2]))
+    expected = fewshot.fit_latent(flow, shots, **route.options).distribution
     scores = pixels.log_prob(expected, tf.constant(IMAGES), levels=17)
     received = session.run("log_prob", {"images": IMAGES})["log_prob"]
     np.testing.assert_allclose(received, scores, rtol=1e-4)
     assert session.run("log_prob", {"images": IMAGES[:0]})["log_prob"].shape == (0,)
     rows = {"seed": seed[None], "temperature": np.float32([1])}
-    np.testing.assert_array_equal(session.run("sample_rows", rows)["images"].shape, (1, 4, 4, 1))
+    np.testing.assert_array_equal(session.run("sample_rows", rows)["images"][0], drawn[0])
     cool = {"num_samples": np.int32(15), "seed": seed, "temperature": np.float32(0.01)}
-    center = session.run("decode", {"latents": base.mean()[None].numpy()})["images"]
+    mean = np.mean(few.mixture.centers, axis=0).reshape(1, 4, 4, 1)
+    center = session.run("decode", {"latents": mean})["images"]
     assert np.max(np.abs(session.run("sample", cool)["images"].astype(int) - center)) <= 1
+    session.close()
+
+
+@pytest.mark.slow
+def test_the_old_way_to_export_a_few_shot_distribution(flow, tmp_path):
+    shots = random_images(4, (4, 4, 1), levels=17, seed=3)
+    options = {"covariance": "full", "intrinsic_dimension": 2, "seed": 0}
+    base = fewshot.latent_gaussian(flow, shots, **options).distribution
+    with pytest.warns(
+        FutureWarning, match="`base` goes with version 0.7: give `fewshot.few_shot_flow"
+    ):
+        session = Session(export(flow, tmp_path, base=base))
+    expected = fewshot.fit_latent(flow, shots, **options).distribution
+    drawn = session.run("sample", {"num_samples": np.int32(3), "seed": np.int32([1, 2])})["images"]
+    np.testing.assert_array_equal(drawn, fewshot.sample_images(expected, 3, levels=17, seed=[1, 2]))
+    scores = pixels.log_prob(expected, tf.constant(IMAGES), levels=17)
+    received = session.run("log_prob", {"images": IMAGES})["log_prob"]
+    np.testing.assert_allclose(received, scores, rtol=1e-4)
+    rows = {"seed": np.int32([[1, 2]]), "temperature": np.float32([1])}
+    assert session.run("sample_rows", rows)["images"].shape == (1, 4, 4, 1)
     session.close()
 
 
@@ -298,5 +320,8 @@ def test_arguments_are_checked(flow):
     with pytest.raises(ValueError, match="`max_images` must be at least 1"):
         make_signatures(flow, max_images=0)
     base = flow.distribution.distribution
-    with pytest.raises(ValueError, match="`base` must be None for a flow with labels"):
+    with (
+        pytest.warns(FutureWarning, match="`base` goes"),
+        pytest.raises(ValueError, match="`base` must be None for a flow with labels"),
+    ):
         make_signatures(make_flow("realnvp", labels=(3, 5)), base=base)

@@ -4,7 +4,7 @@ import tensorflow as tf
 from tensorflow_probability import distributions as tfd
 
 from tfp_realnvp.fewshot import multinormal
-from tfp_realnvp.fewshot.smoothed_bootstrap import SmoothedBootstrap
+from tfp_realnvp.flows.smoothed_bootstrap import SmoothedBootstrap
 
 POINTS = np.random.default_rng(0).normal(size=(7, 3)).astype(np.float32) * [3.0, 1.0, 0.2]
 COVARIANCES = [("full", 2), ("diagonal", None), ("spherical", None)]

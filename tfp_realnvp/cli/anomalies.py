@@ -34,8 +34,8 @@ def anomalies(
         bool,
         typer.Option(
             "--labels/--no-labels",
-            help="First train a classifier of the labels of the learned images, for a minute or two: it sees "
-            "things with another meaning, such as a new digit.",
+            help="First train a classifier of the labels of the learned images, for a minute or two (it is "
+            "kept in the folder): it sees things with another meaning, such as a new digit.",
         ),
     ] = True,
     output_dir: Annotated[

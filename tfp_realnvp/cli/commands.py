@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -25,7 +26,9 @@ from tfp_realnvp import (
     views,
 )
 from tfp_realnvp.cli.beside import RECORD, check_beside, record_of, write_beside
+from tfp_realnvp.cli.few_shot_runs import SHOTS, FewShots, few_shots_of, write_few_shot_run
 from tfp_realnvp.fewshot import ADAPTED, Route
+from tfp_realnvp.fewshot.route import Space
 from tfp_realnvp.files import check_folder, check_output, write_json
 from tfp_realnvp.flows.morph import morph as morph_images
 from tfp_realnvp.training.config import TrainingConfig
@@ -35,7 +38,10 @@ __all__ = ["demo", "export", "few_shot", "load_data", "morph", "sample", "show_b
 
 Result = dict[str, Any]
 
-TRANSFERRED = ("comparison.png", "samples.png", "metrics.json")  # what `transfer` writes
+# what `transfer` writes: also a run folder, of which questions can be asked
+TRANSFERRED = (
+    "comparison.png", "samples.png", "metrics.json", "config.json", "model.keras", SHOTS,
+)  # fmt: skip
 
 ADAPTATION_STEPS = 300
 
@@ -126,6 +132,7 @@ def transfer(
     shots: int,
     shots_dir: Path | None,
     given: int | None,
+    space: Space,
     num: int,
     dataset: str | None,
     manual_dir: str | None,
@@ -138,16 +145,16 @@ def transfer(
 
     The shots are images of a label, whose other images are scored, or the PNG files of a folder. A
     class-conditional flow is told the label `given` for all of them. If the route is `adapted`, all go through
-    a copy of the flow that is first trained on from the shots. With `export_to`, the chosen route becomes the
-    next version of a SavedModel there.
+    a copy of the flow that is first trained on from the shots. The folder of the results is a run folder, too,
+    of the distribution that the chosen route leads to, on latents or on pixels (`space`). With `export_to`, it
+    becomes the next version of a SavedModel there.
     """
     if route.adapted:
         hardware.use()
     run = RunFolder(run_dir)
-    run.read_config()
+    config = run.read_config()
     folder = output_dir or run_dir / (f"transfer_{label}" if shots_dir is None else "transfer")
-    for file in TRANSFERRED:
-        check_output(folder / file, overwrite=overwrite or output_dir is None)
+    _check_transferred(folder, overwrite=overwrite or output_dir is None)
     if export_to is not None:
         _check_export_of_transfer(export_to)
     flow = _given(run.load_model(), given)
@@ -169,18 +176,39 @@ def transfer(
         flow = _adapted(flow, examples, seed)
     with _without_compiling():
         comparison = fewshot.compare(flow, examples, route, unseen=unseen, seed=seed)
-    metrics = {"adapted": route.adapted, **comparison.metrics()}
+        kept = {"latents": fewshot.CHOSEN, "pixels": fewshot.CHOSEN_ON_PIXELS}[space]
+        kept_route = comparison.routes[kept]
+        few = fewshot.few_shot_flow(flow, examples, kept_route, seed=seed)
+    metrics = {"can_go_on": False, "adapted": route.adapted, **comparison.metrics()}
     if unseen is not None:
-        held_out = TrainingConfig.from_json(run.read_config()).hold_out
+        held_out = TrainingConfig.from_json(config).hold_out
         metrics |= {"label": label, "learned": dataset is None and label not in held_out}
-    _draw(comparison, folder, what, num=num, seed=seed)
+    _draw(comparison, folder, what, kept, num=num, seed=seed)
     write_json(metrics, folder / "metrics.json")
+    about = FewShots(
+        label=None if shots_dir is not None else label,
+        shots=len(examples),
+        seed=seed,
+        dataset=dataset,
+        manual_dir=manual_dir,
+        route=dataclasses.asdict(kept_route),
+    )
+    write_few_shot_run(RunFolder(folder), config, about, few, examples)
     result = {**metrics, "output_dir": str(folder)}
     if export_to is not None:
         result["saved_model"] = str(
-            _export_transfer(run, flow, comparison, metrics, what, export_to)
+            _export_transfer(config, few, comparison, kept, what, export_to)
         )
     return result
+
+
+def _check_transferred(folder: Path, *, overwrite: bool) -> None:
+    """Nothing but an earlier transfer is replaced."""
+    run = RunFolder(folder)
+    if run.config.exists() and few_shots_of(run.read_config()) is None:
+        raise FileExistsError(f"{folder} is the folder of a run: choose another `output_dir`.")
+    for file in TRANSFERRED:
+        check_output(folder / file, overwrite=overwrite)
 
 
 def _given(flow: flows.ImageFlow, label: int | None) -> flows.ImageFlow:
@@ -201,14 +229,16 @@ def _adapted(flow: flows.ImageFlow, shots: np.ndarray, seed: int) -> flows.Image
         return fewshot.adapt(flow, shots, steps=ADAPTATION_STEPS, seed=seed, on_step=advance)
 
 
-def _draw(comparison: fewshot.Comparison, folder: Path, what: str, *, num: int, seed: int) -> None:
+def _draw(
+    comparison: fewshot.Comparison, folder: Path, what: str, kept: str, *, num: int, seed: int
+) -> None:
     """Write comparison.png and samples.png."""
     rows = {what: comparison.shots[: views.COLUMNS]}
     rows |= comparison.draw_each(views.COLUMNS, seed=seed)
     levels = comparison.levels
     views.write_png(views.comparison(rows, levels=levels), folder / "comparison.png")
     with _without_compiling():
-        images = comparison.draw(num, seed=seed)
+        images = comparison.draw(num, name=kept, seed=seed)
     grid = views.grid(images, levels=levels)
     views.write_png(grid, folder / "samples.png", scale=views.scale_for(images))
 
@@ -223,30 +253,26 @@ def _check_export_of_transfer(folder: Path) -> None:
 
 
 def _export_transfer(
-    run: RunFolder,
-    flow: flows.ImageFlow,
+    config: Result,
+    few: flows.FewShotFlow,
     comparison: fewshot.Comparison,
-    metrics: Result,
+    kept: str,
     what: str,
     folder: Path,
 ) -> Path:
-    """Export the distribution of the chosen route."""
-    route, config = comparison.chosen, run.read_config()
-    points = fewshot.with_maps(comparison.shots, route.maps, seed=comparison.seed)
-    gaussian = fewshot.latent_gaussian(flow, points, seed=comparison.seed, **route.options)
-    scores = {}
+    """Export the distribution of a route."""
+    scores, route = {}, comparison.routes[kept]
     if comparison.unseen:
-        title = f"{comparison.unseen:,} other images of label {metrics['label']}"
-        scores[title] = comparison.bits_per_dim[fewshot.CHOSEN]
+        title = f"{comparison.unseen:,} other images like the shots"
+        scores[title] = comparison.bits_per_dim[kept]
     return serving.export(
-        flow,
+        few,
         folder,
-        base=gaussian.distribution,
-        about=f"{_trained_on(config)}\n\nIt draws more of {what}: the distribution of its latents is "
+        about=f"{_trained_on(config)}\n\nIt draws more of {what}: the distribution of their {route.space} is "
         f"{route.title}, fitted to those of the shots."
-        + (" Before that, the flow was trained on from the shots." if metrics["adapted"] else ""),
+        + (" Before that, the flow was trained on from the shots." if route.adapted else ""),
         scores=scores,
-        documents={"config": config, "metrics": metrics},
+        documents={"config": config, "metrics": comparison.metrics()},
     )
 
 
@@ -353,6 +379,7 @@ def demo(run_dir: Path, *, overwrite: bool) -> Result:
         shots=10,
         shots_dir=None,
         given=None,
+        space="latents",
         num=40,
         dataset=None,
         manual_dir=None,
@@ -392,7 +419,11 @@ def load_data(
     run: RunFolder, flow: flows.ImageFlow, dataset: str | None, manual_dir: str | None
 ) -> datasets.ImageSet:
     """The data set that is asked for, by default the run's own."""
-    config = TrainingConfig.from_json(run.read_config())
+    content = run.read_config()
+    config = TrainingConfig.from_json(content)
+    few = few_shots_of(content)
+    if few is not None and few.dataset:
+        config = dataclasses.replace(config, dataset=few.dataset, manual_dir=few.manual_dir)
     data = datasets.load(
         dataset or config.dataset,
         manual_dir=manual_dir if manual_dir or dataset else config.manual_dir,

@@ -53,7 +53,11 @@ def _rows(known: dict[str, Any]) -> dict[str, str]:
     training, metrics = known["training"], known["metrics"] or {}
     held_out = ", ".join(map(str, training["hold_out"]))
     rows["learned"] = training["dataset"] + (f" without {held_out}" if held_out else "")
-    if metrics:
+    if "shots" in metrics:  # of a transfer
+        rows["then"] = f"{metrics['shots']} shots" + (
+            f" of label {metrics['label']}" if "label" in metrics else ""
+        )
+    if "epochs" in metrics:
         rows["training"] = (
             f"{metrics['epochs']} epochs in {metrics['seconds']:,.0f} s on {metrics['device']}, ended by "
             f"{metrics['ended_by']}"

@@ -39,7 +39,8 @@ def help_of(name: str) -> str:
 Run = Annotated[
     Path,
     typer.Argument(
-        metavar="RUN", help="A folder made by `train` or `export`: saved_models/mnist_0_8 ..."
+        metavar="RUN",
+        help="A folder made by `train`, `transfer` or `export`: saved_models/mnist_0_8 ...",
     ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]

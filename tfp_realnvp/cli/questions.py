@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
-import csv
-import dataclasses
 import functools
+import hashlib
 import math
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from tfp_realnvp import datasets, evaluation, flows, hardware, queries, views
-from tfp_realnvp.cli.commands import load_data, show_bar
+from tfp_realnvp.cli.asked import (
+    PngFolder,
+    begin,
+    images_asked,
+    images_of_label,
+    learned_images,
+    test_images,
+    write_csv,
+)
+from tfp_realnvp.cli.commands import show_bar
 from tfp_realnvp.files import check_output, replacing, write_json
-from tfp_realnvp.training.config import TrainingConfig
-from tfp_realnvp.training.images import load_images
 from tfp_realnvp.training.run_folder import RunFolder
 
 __all__ = ["PngFolder", "anomalies", "classify", "diagnose", "fill", "information", "score"]
@@ -25,47 +31,10 @@ __all__ = ["PngFolder", "anomalies", "classify", "diagnose", "fill", "informatio
 Result = dict[str, Any]
 
 
-@dataclasses.dataclass
-class PngFolder:
-    """A folder of PNG files that a question is about.
-
-    Attributes:
-      folder: None for images of a data set instead.
-      resize: whether images that do not fit the model are resized, and colours become grey.
-      skip_unreadable: whether files that cannot be read are left out; their names are in `skipped` then.
-    """
-
-    folder: Path | None
-    resize: bool = False
-    skip_unreadable: bool = False
-    skipped: list[str] = dataclasses.field(default_factory=list)
-
-    def result(self) -> Result:
-        """What a result says of files that were skipped."""
-        return {"skipped": self.skipped} if self.skip_unreadable else {}
-
-    def read(self, flow: flows.ImageFlow) -> tuple[list[str], np.ndarray]:
-        """The names of the files, and their images."""
-        images = {}
-        for file in datasets.png_files(self.folder or ""):
-            try:
-                images[file.name] = datasets.read_png(
-                    file, flow.image_shape, levels=flow.levels, resize=self.resize
-                )
-            except ValueError:
-                if not self.skip_unreadable:
-                    raise
-                self.skipped.append(file.name)
-        if not images:
-            raise ValueError(
-                f"none of the {len(self.skipped)} PNG files in {self.folder} can be read."
-            )
-        return list(images), np.stack(list(images.values()))
-
-
 FOUND = ("anomalies.csv", "anomalies.json", "anomalies.png")  # what `anomalies` writes
 SHOWN = 40  # anomalies in the picture
 COMPARED = 20_000  # learned images that others are compared with
+NONE = -1  # the label of images that are of none of the classes
 DIAGNOSED = ("latents.png", "bits.png", "diagnosis.json")  # what `diagnose` writes
 FILLED = ("completions.png", "completions.npz")  # what `fill` writes
 CLASSIFIED = ("predictions.csv", "classes.json", "confusion.png", "reliability.png")  # `classify`
@@ -95,7 +64,7 @@ def score(
         check_output(output, overwrite=overwrite)
     run = RunFolder(run_dir)
     flow = run.load_model()
-    names, images, known = _images(run, flow, images_from, dataset, manual_dir, split, labels)
+    names, images, known = images_asked(run, flow, images_from, dataset, manual_dir, split, labels)
     columns: dict[str, Any] = {"image": names}
     if noise_samples > 1:
         log_probs, errors = queries.log_prob_bound(
@@ -114,7 +83,7 @@ def score(
         result["rarer"] = {"samples": rarer, "mean": float(np.mean(shares.probability))}
         columns |= {"rarer_probability": shares.probability, "rarer_error": shares.standard_error}
     if output is not None:
-        _write_csv(columns, output)
+        write_csv(columns, output)
         result["output"] = str(output)
     return result | images_from.result()
 
@@ -132,22 +101,18 @@ def anomalies(
     overwrite: bool,
 ) -> Result:
     """Find images that are not like those that a run learned, with a threshold from its validation images."""
-    run, config, folder, flow = _begin(run_dir, "anomalies", FOUND, output_dir, overwrite)
-    names, images, known = _images(run, flow, images_from, dataset, manual_dir, split, ())
-    learned = load_images(config)
-    train, classifier = learned.train, None
-    if use_labels and len(np.unique(train.labels)) > 1:
-        classifier = evaluation.Classifier(train.images, train.labels, levels=flow.levels)
-    some = np.random.default_rng(0).permutation(len(train))[:COMPARED]
-    detector = queries.AnomalyDetector(
-        flow, train.images[some], classifier=classifier, false_positives=false_positives
-    ).fit(learned.validation.images)
+    run, folder, flow = begin(run_dir, "anomalies", FOUND, output_dir, overwrite)
+    names, images, known = images_asked(run, flow, images_from, dataset, manual_dir, split, ())
+    train, others = learned_images(run, flow)
+    detector = _detector(
+        flow, train, others, flow.levels, folder, false_positives, use_labels=use_labels
+    )
     surprises = detector.surprises(images)
     total = -detector.score_samples(images)
     found = total > -detector.offset_
     order = [position for position in np.argsort(-total, kind="stable") if found[position]]
     columns = {"image": names, "anomaly": found, "surprise": total}
-    _write_csv({**columns, **surprises}, folder / FOUND[0])
+    write_csv({**columns, **surprises}, folder / FOUND[0])
     result: Result = {
         "images": len(images),
         "anomalies": len(order),
@@ -180,38 +145,93 @@ def anomalies(
     return result
 
 
+def _detector(
+    distribution: Any,
+    train: datasets.LabelledImages,
+    others: datasets.LabelledImages,
+    levels: int,
+    folder: Path,
+    false_positives: float,
+    *,
+    use_labels: bool,
+) -> queries.AnomalyDetector:
+    """A detector of what is not like the images for training, whose threshold rests on others like them.
+
+    With labels, a classifier of them is trained, and kept in the folder.
+    """
+    classifier = None
+    if use_labels and len(np.unique(train.labels)) > 1:
+        digest = hashlib.sha256(train.images.tobytes() + train.labels.astype("<i8").tobytes())
+        cache = folder / f"classifier_{digest.hexdigest()[:16]}.keras"
+        classifier = evaluation.Classifier(train.images, train.labels, levels=levels, cache=cache)
+    some = np.random.default_rng(0).permutation(len(train))[:COMPARED]
+    return queries.AnomalyDetector(
+        distribution,
+        train.images[some],
+        classifier=classifier,
+        false_positives=false_positives,
+    ).fit(others.images)
+
+
 def classify(
-    run_dir: Path,
+    runs: Mapping[int | None, Path],
     *,
     images_from: PngFolder,
     dataset: str | None,
     manual_dir: str | None,
+    unlike: float | None,
     output_dir: Path | None,
     overwrite: bool,
 ) -> Result:
-    """Recognize labels by Bayes' rule, with probabilities that are calibrated on validation images."""
-    run, config, folder, flow = _begin(run_dir, "classified", CLASSIFIED, output_dir, overwrite)
-    if not flow.labels:
-        raise ValueError(
-            f"the run in {run_dir} must be of a flow with labels: train it by `train --conditional`."
-        )
-    validation = load_images(config).validation
-    classes = queries.ClassDistributions(flow).calibrate(validation.images, validation.labels)
-    names, images, known = _images(run, flow, images_from, dataset, manual_dir, "test", flow.labels)
+    """Recognize labels by Bayes' rule, with probabilities that are calibrated on images that were put aside.
+
+    The runs are one of a flow with labels (its key is None), or one for each label. With `unlike`, this share
+    of the images that are put aside may be called images of no label.
+    """
+    first, *_ = runs.values()
+    run, folder, flow = begin(first, "classified", CLASSIFIED, output_dir, overwrite)
+    if None in runs:
+        if not flow.labels:
+            raise ValueError(
+                f"the run in {first} must be of a flow with labels: train it by `train --conditional`, or give "
+                "a run for each label, as LABEL=RUN."
+            )
+        classes, (train, validation) = queries.ClassDistributions(flow), learned_images(run, flow)
+    else:
+        several = {label: RunFolder(path) for label, path in runs.items() if label is not None}
+        loaded = {label: run.load_model() for label, run in several.items()}
+        parts = [images_of_label(several[label], loaded[label], label) for label in sorted(several)]
+        classes = queries.ClassDistributions(loaded)
+        train, validation = (datasets.concatenate(part) for part in zip(*parts, strict=True))
+    classes.calibrate(validation.images, validation.labels)
+    labels = classes.labels.tolist()
+    names, images, known = images_asked(run, flow, images_from, dataset, manual_dir, "test", labels)
     probabilities = classes.predict_proba(images)
     found = classes.labels[np.argmax(probabilities, axis=1)]
-    columns = {"image": names, "label": found, "probability": probabilities.max(axis=1)}
-    result = {"images": len(images), "temperature": classes.temperature, "output_dir": str(folder)}
+    result: Result = {
+        "images": len(images),
+        "temperature": classes.temperature,
+        "output_dir": str(folder),
+    }
     if known is not None:
-        columns["true_label"] = known
         scores = evaluation.score_classes(probabilities, known, classes.labels)
         views.write_png(
             views.confusion(np.array(scores["confusion"]), classes.labels), folder / CLASSIFIED[2]
         )
         views.write_png(views.reliability(scores["reliability"]), folder / CLASSIFIED[3])
         result |= scores
+    if unlike is not None:
+        detector = _detector(
+            classes, train, validation, flow.levels, folder, unlike, use_labels=True
+        )
+        is_like = detector.predict(images) == 1
+        found = np.where(is_like, found, NONE)
+        result |= {"false_positives": unlike, "of_no_label": int(np.sum(~is_like))}
+    columns = {"image": names, "label": found, "probability": probabilities.max(axis=1)}
+    if known is not None:
+        columns["true_label"] = known
     result |= images_from.result()
-    _write_csv(columns, folder / CLASSIFIED[0])
+    write_csv(columns, folder / CLASSIFIED[0])
     write_json(result, folder / CLASSIFIED[1])
     return result
 
@@ -227,14 +247,14 @@ def diagnose(
     overwrite: bool,
 ) -> Result:
     """Whether latents of test images are normal, and which pixels cost the bits."""
-    run, config, folder, flow = _begin(run_dir, "diagnosis", DIAGNOSED, output_dir, overwrite)
-    test = load_data(run, flow, dataset, manual_dir).test.without(config.hold_out)
+    run, folder, flow = begin(run_dir, "diagnosis", DIAGNOSED, output_dir, overwrite)
+    test = test_images(run, flow, dataset, manual_dir)
     chosen = test.take(np.random.default_rng(seed).permutation(len(test))[:count])
     labels = chosen.labels if flow.labels else None
     diagnosis = queries.diagnose_latents(flow, chosen.images, labels, seed=seed)
     views.write_png(views.latent_plots(diagnosis.latents), folder / DIAGNOSED[0])
     result: Result = {"images": len(chosen), **diagnosis.summary(), "output_dir": str(folder)}
-    if flow.dequantization == "uniform":
+    if flow.dequantization == "uniform" and not isinstance(flow, flows.FewShotFlow):
         some = chosen.take(np.arange(min(views.COLUMNS, len(chosen))))
         bits = flow.bits_per_pixel(some.images, some.labels if flow.labels else None).numpy()
         picture = views.bits_maps(some.images, bits, levels=flow.levels)
@@ -275,11 +295,11 @@ def fill(
 ) -> Result:
     """Fill in what is missing of test images, or of the PNG files of a folder, `num` times each."""
     name = f"filled_{Path(mask).stem}"
-    run, config, folder, flow = _begin(run_dir, name, FILLED, output_dir, overwrite)
+    run, folder, flow = begin(run_dir, name, FILLED, output_dir, overwrite)
     if images_from.folder is not None:
         _, images = images_from.read(flow)
     else:
-        test = load_data(run, flow, dataset, manual_dir).test.images
+        test = test_images(run, flow, dataset, manual_dir).images
         images = test[np.random.default_rng(seed).permutation(len(test))[:count]]
     observed = _mask(mask, flow.image_shape, seed)
     of_chains: Result = {}
@@ -289,7 +309,7 @@ def fill(
             flow, images, observed, n=num, temperature=temperature, seed=seed
         )
     else:
-        learned = load_images(config).train.images
+        learned = learned_images(run, flow)[0].images
         with show_bar("walking", total=steps) as advance:
             filled = queries.fill_by_chain(
                 flow, images, observed, learned, n=num, steps=steps, seed=seed, on_step=advance
@@ -329,52 +349,8 @@ def _mask(mask: str, image_shape: tuple[int, int, int], seed: int) -> np.ndarray
     return datasets.read_png(mask, (*image_shape[:2], 1), levels=2).astype(bool)
 
 
-def _begin(
-    run_dir: Path, name: str, files: Sequence[str], output_dir: Path | None, overwrite: bool
-) -> tuple[RunFolder, TrainingConfig, Path, flows.ImageFlow]:
-    """The run, its configuration, the folder for the results (RUN/`name` by default), and the run's flow."""
-    hardware.use()
-    run = RunFolder(run_dir)
-    config = TrainingConfig.from_json(run.read_config())
-    folder = output_dir or run_dir / name
-    for file in files:
-        check_output(folder / file, overwrite=overwrite or output_dir is None)
-    return run, config, folder, run.load_model()
-
-
-def _images(
-    run: RunFolder,
-    flow: flows.ImageFlow,
-    images_from: PngFolder,
-    dataset: str | None,
-    manual_dir: str | None,
-    split: str,
-    labels: Sequence[int],
-) -> tuple[list[str], np.ndarray, np.ndarray | None]:
-    """Names, images and labels: of the PNG files of a folder, without labels, or of a data set."""
-    if images_from.folder is not None:
-        return *images_from.read(flow), None
-    data = load_data(run, flow, dataset, manual_dir)
-    chosen = {"train": data.train, "test": data.test}[split]
-    if labels:
-        chosen = chosen.only(labels)
-    return list(map(str, range(len(chosen)))), chosen.images, chosen.labels
-
-
 def _in_batches(log_prob, images: np.ndarray) -> np.ndarray:
     size = evaluation.BATCH
     return np.concatenate(
         [log_prob(images[start : start + size]) for start in range(0, len(images), size)]
     )
-
-
-def _write_csv(columns: Mapping[str, Any], path: Path) -> None:
-    """A line of titles, then a row for each image."""
-    with replacing(path) as temporary, temporary.open("w", newline="") as stream:
-        writer = csv.writer(stream)
-        writer.writerow(columns)
-        writer.writerows(_rows(columns))
-
-
-def _rows(columns: Mapping[str, Any]) -> Iterator[tuple]:
-    return zip(*(np.asarray(column).tolist() for column in columns.values()), strict=True)

@@ -17,6 +17,7 @@ from tfp_realnvp.fewshot.route import (
     LATENT_VARIANCE_FLOOR,
     Covariance,
     Route,
+    Space,
 )
 
 __all__ = ["transfer"]
@@ -45,6 +46,13 @@ def transfer(
             "minute or two; without, a single shot is not enough.",
         ),
     ] = True,
+    space: Annotated[
+        Space,
+        typer.Option(
+            help="Where the distribution is that is kept, drawn from and exported: pixels is the baseline, "
+            "without a flow."
+        ),
+    ] = "latents",
     maps: Annotated[
         int | None,
         typer.Option(
@@ -98,11 +106,13 @@ def transfer(
     """Draw more of something never seen from a few examples.
 
     Trains a copy of the flow on from the shots, maps them to latents, fits a mixture of Gaussians there,
-    samples, and maps back. Writes comparison.png (beside the same on pixels), samples.png and metrics.json.
+    samples, and maps back. Writes comparison.png (beside the same on pixels), samples.png, metrics.json, and
+    the distribution as a run folder, for `sample`, `score` and all other commands that take one.
     The original's way is --no-adapt --covariance diagonal --temperature 1.
 
     Example: tfp-realnvp transfer saved_models/mnist_0_8 --shots-dir my_letters
     """
+    adapt = adapt and space == "latents"
     default = ADAPTED if adapt else FOR_PICTURES
     route = Route(
         covariance=covariance,
@@ -120,6 +130,7 @@ def transfer(
         shots=shots,
         shots_dir=shots_dir,
         given=given,
+        space=space,
         num=num,
         dataset=dataset,
         manual_dir=None if manual_dir is None else str(manual_dir),

@@ -2,7 +2,7 @@
 
 import warnings
 
-from tfp_realnvp.datasets.images import ImageSet, LabelledImages
+from tfp_realnvp.datasets.images import ImageSet, LabelledImages, concatenate
 from tfp_realnvp.datasets.png import png_files, read_png, read_png_folder
 from tfp_realnvp.datasets.sources import check, load
 from tfp_realnvp.datasets.subsets import draw_shots, draw_shots_and_others, split
@@ -11,6 +11,7 @@ __all__ = [
     "ImageSet",
     "LabelledImages",
     "check",
+    "concatenate",
     "draw_shots",
     "draw_shots_and_others",
     "load",

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-__all__ = ["Arrays", "ImageSet", "LabelledImages"]
+__all__ = ["Arrays", "ImageSet", "LabelledImages", "concatenate"]
 
 # images uint8 [n, height, width, channels], labels int64 [n]
 Arrays = tuple[np.ndarray, np.ndarray]
@@ -69,6 +69,15 @@ class LabelledImages:
         if len(rest) == 0:
             raise ValueError(f"no images are left when the labels {_ranges(labels)} are held out.")
         return rest
+
+
+def concatenate(parts: Iterable[LabelledImages]) -> LabelledImages:
+    """All images of several parts, in their order."""
+    parts = list(parts)
+    return LabelledImages(
+        np.concatenate([part.images for part in parts]),
+        np.concatenate([part.labels for part in parts]),
+    )
 
 
 @dataclass(frozen=True)

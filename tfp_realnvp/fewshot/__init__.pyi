@@ -5,6 +5,7 @@ from .affine_maps import with_maps as with_maps
 from .comparison import Comparison as Comparison
 from .comparison import compare as compare
 from .gaussians import check_shots as check_shots
+from .gaussians import few_shot_flow as few_shot_flow
 from .gaussians import fit_latent as fit_latent
 from .gaussians import fit_pixels as fit_pixels
 from .gaussians import fit_route as fit_route
@@ -18,6 +19,7 @@ from .protocol import names_of_routes as names_of_routes
 from .route import ADAPTED as ADAPTED
 from .route import BASELINE as BASELINE
 from .route import CHOSEN as CHOSEN
+from .route import CHOSEN_ON_PIXELS as CHOSEN_ON_PIXELS
 from .route import CONTROLS as CONTROLS
 from .route import FOR_PICTURES as FOR_PICTURES
 from .route import ROUTES as ROUTES

@@ -12,13 +12,15 @@ from tensorflow_probability import distributions as tfd
 from tfp_realnvp.compute.blocks import in_blocks, rows_of_block
 from tfp_realnvp.compute.random_numbers import to_seed
 from tfp_realnvp.fewshot import multinormal
+from tfp_realnvp.fewshot.affine_maps import with_maps
 from tfp_realnvp.fewshot.multinormal import FittedGaussian
 from tfp_realnvp.fewshot.route import Route, default_floor
-from tfp_realnvp.flows import ImageFlow, pixels
+from tfp_realnvp.flows import FewShotFlow, IdentityFlow, ImageFlow, pixels
 from tfp_realnvp.flows.checks import check_images
 
 __all__ = [
     "check_shots",
+    "few_shot_flow",
     "fit_latent",
     "fit_pixels",
     "fit_route",
@@ -129,6 +131,35 @@ def fit_route(flow: ImageFlow, shots: np.ndarray, route: Route, *, seed: int = 0
     if route.space == "latents":
         return fit_latent(flow, shots, seed=seed, **route.options)
     return fit_pixels(shots, levels=flow.levels, seed=seed, **route.options)
+
+
+def few_shot_flow(
+    flow: ImageFlow, shots: np.ndarray, route: Route, *, seed: int = 0
+) -> FewShotFlow:
+    """Follow a route from shots to a distribution over images, as a flow: to be saved, exported and asked.
+
+    Args:
+      flow: a trained flow; of an `adapted` route, its adapted copy.
+      shots: uint8 [n, height, width, channels], n at least 1, or 2 without maps, not all equal.
+      route: where and how the Gaussian is fitted; the `maps` of the shots are made here.
+      seed: of the maps and of the dequantization noise.
+
+    Returns:
+      A flow with the layers of the given one. On pixels it has none.
+
+    Raises:
+      TypeError, ValueError: as `fit_latent`.
+
+    Example:
+      `few_shot_flow(adapt(flow, ten_nines), ten_nines, ADAPTED).save("nines.keras")`
+    """
+    points = with_maps(shots, route.maps, seed=seed)
+    check_shots(points)
+    route = route.for_shots(len(shots), flow.dimensions)
+    fitted = fit_route(flow, points, route, seed=seed)
+    if route.space == "pixels":
+        flow = IdentityFlow(flow.image_shape, levels=flow.levels, seed=seed)
+    return FewShotFlow.of_mixture(flow, fitted.mixture)
 
 
 def route_points(flow: ImageFlow, images: np.ndarray, route: Route, *, seed: int = 0) -> np.ndarray:

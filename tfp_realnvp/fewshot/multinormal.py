@@ -11,7 +11,7 @@ import numpy as np
 from tensorflow_probability import distributions as tfd
 
 from tfp_realnvp.fewshot.route import COVARIANCES
-from tfp_realnvp.fewshot.smoothed_bootstrap import SmoothedBootstrap
+from tfp_realnvp.flows.gaussian_mixture import GaussianMixture
 
 __all__ = ["FittedGaussian", "choose_floor", "fit"]
 
@@ -24,11 +24,13 @@ class FittedGaussian:
       distribution: the Gaussian, or a mixture of Gaussians, or a transformation of one of them.
       variance_floor: no direction of the Gaussian has a smaller variance, before the temperature.
       raised: the number of directions whose variance was raised to the floor.
+      mixture: the Gaussian, or the mixture, over flattened points.
     """
 
     distribution: tfd.Distribution
     variance_floor: float
     raised: int
+    mixture: GaussianMixture
 
 
 def fit(
@@ -86,12 +88,10 @@ def fit(
     _check(points, covariance, intrinsic_dimension, temperature, variance_floor, bandwidth)
     moments = _moments(points, covariance, intrinsic_dimension)
     centers = moments.centers(points, temperature, bandwidth)
-    if bandwidth == 1:
-        distribution = moments.gaussian(centers[0], variance_floor, temperature)
-    else:
-        noise = moments.gaussian(0 * moments.mean, variance_floor, temperature * bandwidth)
-        distribution = SmoothedBootstrap(_float32(centers), noise)
-    return FittedGaussian(distribution, variance_floor, moments.below(variance_floor))
+    variances, factors = moments.covariance(variance_floor, temperature * bandwidth)
+    mixture = GaussianMixture(_float32(centers), _float32(variances), _float32(factors))
+    raised = moments.below(variance_floor)
+    return FittedGaussian(mixture.distribution(), variance_floor, raised, mixture)
 
 
 def choose_floor(
@@ -181,16 +181,13 @@ class _Moments(NamedTuple):
             return self.mean[None]
         return self.mean + temperature * math.sqrt(1 - bandwidth**2) * (points - self.mean)
 
-    def gaussian(self, mean: np.ndarray, floor: float, scale: float) -> tfd.Distribution:
-        """With this covariance, another mean [d], and standard deviations times a scale."""
+    def covariance(self, floor: float, scale: float) -> tuple[np.ndarray, np.ndarray]:
+        """With standard deviations times a scale: the variances and factors of a `GaussianMixture`."""
         variances, rest = self.at_least(floor)
         if self.directions is None:
-            return tfd.MultivariateNormalDiag(_float32(mean), _float32(scale * np.sqrt(variances)))
-        return tfd.MultivariateNormalDiagPlusLowRankCovariance(
-            loc=_float32(mean),
-            cov_diag_factor=_float32(np.full(mean.size, scale**2 * rest)),
-            cov_perturb_factor=_float32(scale * self.directions.T * np.sqrt(variances - rest)),
-        )
+            return scale**2 * variances, np.zeros((self.mean.size, 0))
+        factors = scale * self.directions.T * np.sqrt(variances - rest)
+        return np.full(self.mean.size, scale**2 * rest), factors
 
     def log_probs(self, point: np.ndarray, centers: np.ndarray, floors, scale: float) -> np.ndarray:
         """Of a point [d] under a mixture of such Gaussians around centers [c, d], for each floor."""

@@ -10,6 +10,7 @@ __all__ = [
     "ADAPTED",
     "BASELINE",
     "CHOSEN",
+    "CHOSEN_ON_PIXELS",
     "CONTROLS",
     "COVARIANCES",
     "FOR_PICTURES",
@@ -25,6 +26,7 @@ __all__ = [
 ]
 
 CHOSEN = "latent_chosen"  # name of the route that the user wants, among those it is compared with
+CHOSEN_ON_PIXELS = "pixels_chosen"  # and of the same on pixels
 
 Covariance = Literal["diagonal", "spherical", "full"]
 COVARIANCES = get_args(Covariance)

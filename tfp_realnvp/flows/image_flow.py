@@ -203,9 +203,26 @@ class ImageFlow(DensityModel, abc.ABC):
         """
         labels, context = self.told.check_rows(labels, context)
         rows = [tf.shape(column)[:1] for column in (labels, context) if column is not None]
-        shape = tf.concat([rows[0], self.image_shape], axis=0) if rows else self.image_shape
         bijector = self.bijector_told(self.told.join(labels, self.told.encode(context)))
-        return tfd.TransformedDistribution(_standard_normal(shape), bijector, name=self.name)
+        base = self.base_distribution(rows[0] if rows else ())
+        return tfd.TransformedDistribution(base, bijector, name=self.name)
+
+    def base_distribution(self, rows=()) -> tfd.Distribution:
+        """Of the latents: independent standard normals over the image shape.
+
+        Args:
+          rows: the batch shape, none or an int32 tensor [1].
+        """
+        shape = tf.concat([rows, self.image_shape], axis=0) if len(rows) else self.image_shape
+        return tfd.Independent(tfd.Normal(tf.zeros(shape), 1.0), 3)
+
+    def standardize(self, latents) -> tf.Tensor:
+        """Latents in standard deviations of `base_distribution` from its mean: the latents themselves.
+
+        Args:
+          latents: float32 [n, height, width, channels].
+        """
+        return latents
 
     def given(self, label: int | None = None, *, context=None) -> ImageFlow:
         """The flow for one label and one context, as a flow that is told nothing.
@@ -587,7 +604,7 @@ class ImageFlow(DensityModel, abc.ABC):
         return self._score(conditioners, images, labels, encoded, noise)
 
     def _score(self, conditioners, images, labels, encoded, noise):
-        base = _standard_normal(self.image_shape)
+        base = self.base_distribution()
         bijector = self._bijector(conditioners, labels, encoded)
         return pixels.log_prob(
             tfd.TransformedDistribution(base, bijector, name="density"),
@@ -692,7 +709,3 @@ class ImageFlow(DensityModel, abc.ABC):
 def _without_gradient(conditioner: Callable, *inputs, **options):
     """What the conditioner says, as numbers that do not depend on the image."""
     return tuple(map(tf.stop_gradient, conditioner(*inputs, **options)))
-
-
-def _standard_normal(shape) -> tfd.Distribution:
-    return tfd.Independent(tfd.Normal(tf.zeros(shape), 1.0), 3)

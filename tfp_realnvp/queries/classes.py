@@ -82,6 +82,10 @@ class ClassDistributions:
         batches = [self._log_probs(images[start : start + BATCH], seed) for start in starts]
         return np.concatenate(batches).astype(np.float64)
 
+    def log_prob(self, images, *, seed: int = 0) -> np.ndarray:
+        """`log p(image)` of the mixture of all classes, in nats, float64 [n]; arguments as in `log_probs`."""
+        return np.logaddexp.reduce(self._log_priors + self.log_probs(images, seed=seed), axis=1)
+
     def predict_proba(self, images, *, seed: int = 0) -> np.ndarray:
         """`p(label | image)`, float64 [n, k]; arguments as in `log_probs`."""
         return self._probabilities(self.log_probs(images, seed=seed), 1 / self.temperature)

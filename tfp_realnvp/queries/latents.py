@@ -73,7 +73,7 @@ def diagnose_latents(
     deviation above 1, where it is too sure; heavy tails, what it has hardly seen.
 
     Args:
-      flow: a trained flow.
+      flow: a trained flow. The latents of a `FewShotFlow` are first standardized by its Gaussian.
       images: integers in [0, levels), [n, height, width, channels], n at least 2.
       labels: int [n], in a class-conditional flow.
       context: float [n, *context_shape], in a flow with a context.
@@ -88,7 +88,8 @@ def diagnose_latents(
     """
     if len(images) < 2:
         raise ValueError(f"`images` must be at least 2, received {len(images)}.")
-    return LatentDiagnosis(flow.encode(images, labels, context=context, seed=seed).numpy())
+    latents = flow.encode(images, labels, context=context, seed=seed)
+    return LatentDiagnosis(flow.standardize(latents).numpy())
 
 
 def _normal_cdf(value: float) -> float:

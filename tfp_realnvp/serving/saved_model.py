@@ -50,7 +50,7 @@ def export(
     Args:
       flow: a trained flow.
       folder: the SavedModel's base folder; its versions are the subfolders 1, 2, 3 ...
-      base: another distribution of the flow's latents, see `make_signatures`.
+      base: old, goes with version 0.7, see `make_signatures`.
       max_images: largest number of images of a request, at least 1.
       warm_up_requests: batch sizes, each at least 1, of requests that TF Serving answers at its start. They
         need the extra `serving`.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -42,8 +43,8 @@ def make_signatures(
 
     Args:
       flow: a flow.
-      base: another distribution of the flow's latents, over [height, width, channels], such as
-        `latent_gaussian(...).distribution`. None means the flow's own, independent standard normals.
+      base: old, goes with version 0.7: another distribution of the flow's latents, over
+        [height, width, channels]. Give a `FewShotFlow` instead, as `fewshot.few_shot_flow` makes.
       max_images: largest number of images that a request may draw, at least 1.
 
     Returns:
@@ -55,6 +56,12 @@ def make_signatures(
     """
     if max_images < 1:
         raise ValueError(f"`max_images` must be at least 1, received {max_images}.")
+    if base is not None:
+        warnings.warn(
+            "`base` goes with version 0.7: give `fewshot.few_shot_flow(flow, shots, route)` as the flow.",
+            FutureWarning,
+            stacklevel=2,
+        )
     if base is not None and flow.told.shape:
         raise ValueError(
             f"`base` must be None for a flow with labels or a context, received {base}: take `flow.given`."

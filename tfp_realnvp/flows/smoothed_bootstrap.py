@@ -61,7 +61,7 @@ class SmoothedBootstrap(tfd.Distribution):
     def _sample_n(self, n, seed=None):
         seed = to_seed(seed)
         index = tf.random.stateless_uniform(
-            [n], seed, 0, len(self._points), tf.int32, alg=ALGORITHM
+            [n], seed, 0, self._points.shape[0], tf.int32, alg=ALGORITHM
         )
         noise = self._noise.sample(n, seed=tf.add(seed, [1, 0]))
         return tf.gather(self._points, index) + noise
@@ -72,7 +72,7 @@ class SmoothedBootstrap(tfd.Distribution):
         def of_row(row):
             return tf.reduce_logsumexp(self._noise.log_prob(row - self._points))
 
-        log_probs = tf.map_fn(of_row, rows) - math.log(len(self._points))
+        log_probs = tf.map_fn(of_row, rows) - math.log(self._points.shape[0])
         return tf.reshape(log_probs, tf.shape(value)[:-1])
 
     def _mean(self):
