@@ -7,12 +7,14 @@ from tfp_realnvp.training.average_weights import AverageWeights
 from tfp_realnvp.training.budget import Budget, CountSteps, StopInTime
 from tfp_realnvp.training.config import TrainingConfig
 from tfp_realnvp.training.divergence import StopWhenDiverged
+from tfp_realnvp.training.goals import GOALS
 from tfp_realnvp.training.images import load_images, training_batches
 from tfp_realnvp.training.learning_rate import LearningRate
 from tfp_realnvp.training.progress import ShowProgress
 from tfp_realnvp.training.run_folder import RunFolder
 
 __all__ = [
+    "GOALS",
     "OPTIONS",
     "AverageWeights",
     "Budget",

@@ -2,14 +2,16 @@
 
 import json
 import runpy
+import struct
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from conftest import TINY
 
-from tfp_realnvp import training
+from tfp_realnvp import datasets, training
 from tfp_realnvp.training.config import TrainingConfig
 
 FOLDER = Path(__file__).parent.parent / "benchmarks"
@@ -137,3 +139,43 @@ def test_fill(tmp_path):
     assert [row[0] for row in cells[::4]] == ["lower", "scattered", "square"]
     black, nearest, one, mean = (float(row[2]) for row in cells[:4])
     assert nearest < black and mean < one
+
+
+@pytest.fixture
+def mnist(tmp_path):
+    """A folder with four idx files of 28x28 pixels: the embedded digits, enlarged."""
+    data = datasets.load("digits")
+    for name, part in (("train", data.train), ("t10k", data.test)):
+        images = part.images[..., 0].repeat(4, axis=1).repeat(4, axis=2)[:, 2:-2, 2:-2] * 15
+        for kind, array in (("images-idx3", images), ("labels-idx1", part.labels.astype(np.uint8))):
+            head = struct.pack(">HBB", 0, 8, array.ndim) + struct.pack(
+                f">{array.ndim}I", *array.shape
+            )
+            (tmp_path / f"{name}-{kind}-ubyte").write_bytes(head + array.tobytes())
+    return tmp_path
+
+
+@pytest.mark.slow
+def test_goals(mnist):
+    """The fastest of them."""
+    options = [
+        "--goals",
+        "sampling-speed",
+        "--time-limit",
+        "40s",
+        "--options=--epochs 2 --precision float32",
+    ]
+    *_, row, alone = run("goals.py", "--mnist", mnist, *options).splitlines()
+    cells, alone = ([cell.strip() for cell in line.split("|")[1:-1]] for line in (row, alone))
+    numbers = [float(cell.replace(",", "")) for cell in cells[1:]]
+    assert cells[0] == "sampling-speed" and min(numbers) > 0
+    assert float(alone[-1].replace(",", "")) < numbers[-1]
+
+
+@pytest.mark.slow
+def test_told(mnist, tmp_path):
+    options = ["--minutes", 0.4, "--images", 100, "--picture", tmp_path / "told.png"]
+    rows = run("told.py", "--mnist", mnist, *options).splitlines()[-3:]
+    nothing, label, smaller = (float(row.split(" | ")[1]) for row in rows)
+    assert smaller < nothing and label > 0
+    assert (tmp_path / "told.png").stat().st_size > 1000

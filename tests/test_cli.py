@@ -341,13 +341,33 @@ def test_train_takes_a_file_of_options(call, monkeypatch, tmp_path):
     assert found[1] == dataclasses.replace(expected, time_limit=None, hold_out=(8,))
     status, _, errors = call(*arguments, "--resume")
     assert status == 2 and "--config is for a new run: leave it out with --resume" in errors
+    status, _, errors = call(*arguments, "--goal", "speed")
+    assert status == 2 and "--goal and --config both set options" in errors
     status, _, errors = call(*arguments, "--flow", "multiscale")
     assert status == 2 and "--width is no option of the flow multiscale" in errors
+
+
+def test_train_takes_a_goal(call, monkeypatch, tmp_path):
+    """What is said on the command line wins."""
+    found = []
+
+    def train(config, folder, **options):
+        found.append(config)
+        raise ValueError("enough")
+
+    monkeypatch.setattr(training, "train", train)
+    assert (
+        "enough" in call("train", "--goal", "speed", "--heads", 2, "--run-dir", tmp_path / "run")[2]
+    )
+    assert found == [training.config_for("speed", heads=2)]
 
 
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
+        (["train", "--goal", "beauty"], "beauty"),
+        (["train", "--goal", "speed", "--flow", "realnvp"], "--goal speed takes the --flow multiscale"),
+        (["train", "--goal", "speed", "--resume", "--run-dir", "RUN"], "--goal is for a new run"),
         (["train", "--epochs", "0"], "--epochs must be at least 1, received 0"),
         (["train", "--epochs", "many"], "--epochs"),
         (["train", "--channels", "-3"], "--channels must be at least 1"),

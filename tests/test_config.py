@@ -14,6 +14,7 @@ from tfp_realnvp.flows.checked_fields import option
 from tfp_realnvp.flows.options import OPTIONS, RealNVPOptions
 from tfp_realnvp.hardware import default_precision
 from tfp_realnvp.training.config import FORMAT, TrainingConfig
+from tfp_realnvp.training.goals import GOALS, config_for
 
 
 def test_through_json_and_back():
@@ -263,3 +264,24 @@ def test_a_new_option_is_one_line():
 def test_options_do_not_wait_for_tensorflow():
     code = "import sys; from tfp_realnvp.flows.options import OPTIONS; sys.exit('tensorflow' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.parametrize("goal", GOALS)
+def test_goals(goal):
+    config = config_for(goal, dataset="mnist", hold_out=(9,))
+    assert config.dataset == "mnist" and config.hold_out == (9,)
+    for name, value in GOALS[goal].items():
+        assert getattr(config, name) == value
+    assert config_for(goal, batch_size=7).batch_size == 7
+    assert config_for("quality", flow="realnvp") == TrainingConfig(flow="realnvp")
+
+
+def test_bad_goals():
+    with pytest.raises(
+        ValueError, match="`goal` must be one of quality, speed, memory, sampling-speed"
+    ):
+        config_for("beauty")
+    with pytest.raises(
+        ValueError, match="`goal` speed takes the `flow` multiscale, received realnvp"
+    ):
+        config_for("speed", flow="realnvp")

@@ -12,8 +12,9 @@ import typer
 from tfp_realnvp.cli.options import duration, integers, seconds
 from tfp_realnvp.flows.checked_fields import types_of
 from tfp_realnvp.training.config import FLOW_OPTIONS, TrainingConfig
+from tfp_realnvp.training.goals import Goal, config_for
 
-__all__ = ["config_options", "is_given", "make_config", "with_file"]
+__all__ = ["config_options", "for_goal", "is_given", "make_config", "with_file"]
 
 # Where the command line takes something else than `TrainingConfig`: (type, help).
 OTHERS: dict[str, tuple[Any, str | None]] = {
@@ -56,14 +57,27 @@ def with_file(path: Path, options: dict[str, Any], context: typer.Context) -> Tr
     Raises:
       FileNotFoundError, TypeError, ValueError: as `TrainingConfig.from_file` and `make_config`.
     """
-    given = {name: value for name, value in _values(options).items() if is_given(context, name)}
-    return dataclasses.replace(TrainingConfig.from_file(path), **given)
+    return dataclasses.replace(TrainingConfig.from_file(path), **_given(options, context))
+
+
+def for_goal(goal: Goal, options: dict[str, Any], context: typer.Context) -> TrainingConfig:
+    """The configuration for a goal, with the options that were given.
+
+    Raises:
+      TypeError, ValueError: as `config_for` and `make_config`.
+    """
+    return config_for(goal, **_given(options, context))
 
 
 def is_given(context: typer.Context, name: str) -> bool:
     """Whether the user gave an option."""
     source = context.get_parameter_source(name)
     return source is not None and source.name != "DEFAULT"
+
+
+def _given(options: dict[str, Any], context: typer.Context) -> dict[str, Any]:
+    """Those that the user gave, as `TrainingConfig` takes them."""
+    return {name: value for name, value in _values(options).items() if is_given(context, name)}
 
 
 def _values(options: dict[str, Any]) -> dict[str, Any]:

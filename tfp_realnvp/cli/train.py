@@ -11,11 +11,18 @@ from typing import Annotated, Any
 import typer
 
 from tfp_realnvp import hardware
-from tfp_realnvp.cli.config_options import config_options, is_given, make_config, with_file
+from tfp_realnvp.cli.config_options import (
+    config_options,
+    for_goal,
+    is_given,
+    make_config,
+    with_file,
+)
 from tfp_realnvp.cli.options import Json
 from tfp_realnvp.cli.output import quiet_start, show, summary
 from tfp_realnvp.hardware import Device
 from tfp_realnvp.training.config import TrainingConfig
+from tfp_realnvp.training.goals import Goal
 
 __all__ = ["train"]
 
@@ -31,6 +38,13 @@ def train(
         typer.Option(
             "--config",
             help="JSON with options, as `tune` writes it, or a run's config.json; those given here win.",
+        ),
+    ] = None,
+    goal: Annotated[
+        Goal | None,
+        typer.Option(
+            help="quality: the best scores in the time that there is (the default); speed: good ones in a "
+            "minute or two; memory: few weights; sampling-speed: many images a second. Other options win."
         ),
     ] = None,
     run_dir: Annotated[
@@ -56,14 +70,20 @@ def train(
 
     Example: tfp-realnvp train --dataset mnist --hold-out 9 --run-dir runs/mnist
     """
-    if config_file is not None and resume:
-        raise ValueError(
-            "`config_file` is for a new run: leave it out with `resume`, which goes on with what the run was "
-            "started with."
-        )
-    config = (
-        make_config(options) if config_file is None else with_file(config_file, options, context)
-    )
+    for name, value in (("config_file", config_file), ("goal", goal)):
+        if value is not None and resume:
+            raise ValueError(
+                f"`{name}` is for a new run: leave it out with `resume`, which goes on with what the run was "
+                "started with."
+            )
+    if config_file is not None and goal is not None:
+        raise ValueError("`goal` and `config_file` both set options: leave one of them out.")
+    if config_file is not None:
+        config = with_file(config_file, options, context)
+    elif goal is not None:
+        config = for_goal(goal, options, context)
+    else:
+        config = make_config(options)
     run_dir = run_dir or Path("runs") / re.sub(r"[^\w.-]+", "_", config.dataset)
     started = context.obj
     with quiet_start():
