@@ -4,10 +4,13 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from conftest import FLOWS, perturb, random_images
+from serving_double import Session, rest_server
 
 from tfp_realnvp import views
+from tfp_realnvp.client import RestClient
 from tfp_realnvp.flows import missing
 from tfp_realnvp.queries import NAMES, check_mask, fill_missing, named_mask
+from tfp_realnvp.serving import export
 from tfp_realnvp.training.config import TrainingConfig
 from tfp_realnvp.training.images import training_batches
 
@@ -157,3 +160,36 @@ def test_the_command(call, tmp_path):
     assert status == 2 and "there is no file" in errors
     status, _, errors = call("sample", run)
     assert status == 2 and "needs a context" in errors
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("labels", [(), (3, 5)])
+def test_served(labels, tmp_path):
+    flow = FLOWS["realnvp"](levels=17, labels=labels, context_shape=(4, 4, 2))
+    images = random_images(1000, (4, 4, 1), levels=17)
+    flow.adapt(missing.hide(images, missing.random_masks(1000, (4, 4, 1), seed=[0, 0])))
+    perturb(flow)
+    session = Session(export(flow, tmp_path))
+    images, mask = images[:5].copy(), np.repeat(LOWER[None], 5, axis=0).reshape(5, 4, 4, 1)
+    images[~mask] = 255  # anything
+    seeds, ones = np.int32([[number, 1] for number in range(5)]), np.ones(5, np.float32)
+    told = {"labels": np.int32([3, 5, 3, 5, 5])} if labels else {}
+    with rest_server(session, "fill") as url:
+        filled = RestClient("fill", url=url).fill(images, mask, seeds, ones, **told)
+    for row in range(5):
+        label = told["labels"][row : row + 1] if told else None
+        one = missing.complete(
+            flow, images[row : row + 1], mask[row : row + 1], label, seed=seeds[row]
+        )
+        np.testing.assert_array_equal(filled[row], one[0])
+    inputs = {"images": images, "mask": mask, "seed": seeds, "temperature": ones, **told}
+    pngs = session.run("fill_png", inputs)["images_bytes"]
+    assert pngs.shape == (5,)
+    for change, words in (
+        ({"mask": mask[:4]}, "`mask` must have as many rows"),
+        ({"seed": seeds[:4]}, "`seed` must have as many rows"),
+        ({"mask": ~np.zeros_like(mask)}, r"`images` must be in \[0, 16\] where `mask` is true"),
+    ):
+        with pytest.raises(tf.errors.InvalidArgumentError, match=words):
+            session.run("fill", inputs | change)
+    session.close()

@@ -17,6 +17,7 @@ TYPES = {
     "images": np.uint8,
     "latents": np.float32,
     "labels": np.int32,
+    "mask": np.bool_,
     "context": np.float32,
     "num_samples": np.int32,
     "seed": np.int32,
@@ -102,6 +103,24 @@ class Client(abc.ABC):
         """Draw an image for each row of `seeds`, int [n, 2], and `temperatures`, float [n]."""
         inputs = _without_none(seed=seeds, temperature=temperatures, labels=labels, context=context)
         return self.predict("sample_rows", inputs)["images"]
+
+    def fill(self, images, mask, seeds, temperatures, labels=None) -> np.ndarray:
+        """Draw what is missing of images, with a model of `train --fill`.
+
+        Args:
+          images: uint8 [n, height, width, channels]; what is missing may have any value.
+          mask: bool [n, height, width, 1], True where an image is observed.
+          seeds: int [n, 2].
+          temperatures: float [n].
+          labels: int [n], for a class-conditional flow.
+
+        Returns:
+          uint8 [n, height, width, channels].
+        """
+        inputs = _without_none(
+            images=images, mask=mask, seed=seeds, temperature=temperatures, labels=labels
+        )
+        return self.predict("fill", inputs)["images"]
 
 
 class RestClient(Client):

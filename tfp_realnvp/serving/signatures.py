@@ -10,7 +10,7 @@ import tensorflow as tf
 from tensorflow_probability import distributions as tfd
 
 from tfp_realnvp.compute.sharding import at_least_one_row
-from tfp_realnvp.flows import ImageFlow, pixels
+from tfp_realnvp.flows import ImageFlow, missing, pixels
 from tfp_realnvp.serving.limits import LARGEST_TEMPERATURE, LOWEST, MAX_IMAGES
 
 __all__ = ["Signature", "make_signatures"]
@@ -48,8 +48,9 @@ def make_signatures(
       max_images: largest number of images that a request may draw, at least 1.
 
     Returns:
-      Signatures by name: log_prob, sample, sample_rows, encode, decode; classify for a flow with labels;
-      sample_png, sample_rows_png and decode_png for images that a PNG file can hold.
+      Signatures by name: log_prob, sample, sample_rows, encode, decode; classify for a flow with labels; fill
+      for one that is told the rest of an image (see `flows.missing`); and those that draw with _png, for images
+      that a PNG file can hold.
 
     Raises:
       ValueError: `max_images` below 1, or a `base` for a flow that is told something.
@@ -117,9 +118,18 @@ def make_signatures(
             {"labels": "int32 [n]"},
             "the likeliest labels of images",
         )
+    if missing.is_told_the_rest(flow):
+        mask = tf.TensorSpec([None, *flow.image_shape[:2], 1], tf.bool, name="mask")
+        signatures["fill"] = Signature(
+            functions.fill,
+            [images, mask, seeds, temperatures, *labels],
+            drawn,
+            "images with new pixels where the mask is false, each from a seed of its own",
+        )
     signatures = {name: _checked(signature) for name, signature in signatures.items()}
     if flow.image_shape[-1] in PNG_CHANNELS:
-        for name in ("sample", "sample_rows", "decode"):
+        drawing = ("sample", "sample_rows", "decode", "fill")
+        for name in [name for name in drawing if name in signatures]:
             signatures[f"{name}_png"] = _as_png(signatures[name], flow.levels)
     for name in {"sample", "sample_png"} & signatures.keys():
         signatures[name] = _with_temperature(signatures[name])
@@ -176,6 +186,20 @@ class _SignatureFunctions:
         latents = tf.map_fn(one, (seed, temperature), fn_output_signature=tf.float32)
         latents = tf.ensure_shape(latents, [None, *self._flow.image_shape])
         return {"images": self._decode(latents, **told)}
+
+    def fill(self, images, mask, seed, temperature, **labels):
+        mask = _check_rows(mask, images, "mask")
+        levels = self._flow.levels
+        images = _require(
+            images,
+            tf.reduce_all(tf.logical_not(mask) | (tf.cast(images, tf.int32) < levels)),
+            f"`images` must be in [0, {levels - 1}] where `mask` is true, received",
+            images,
+        )
+        seed = _check_rows(seed, images, "seed")
+        context = missing.tell(images, mask, levels=levels)
+        drawn = self.sample_rows(seed, temperature, context=context, **labels)["images"]
+        return {"images": tf.where(mask, images, drawn)}
 
     def _log_prob(self, images, **told):
         if self._base is None:
