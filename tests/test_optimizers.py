@@ -53,16 +53,17 @@ ON_TWO_DEVICES = """
 import tensorflow as tf
 [cpu, *_] = tf.config.list_physical_devices("CPU")
 tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
-import keras, numpy
+import keras, numpy, sys
 from tfp_realnvp.optimizers import Adam
 
 def trained():
     dense = keras.layers.Dense(2, kernel_initializer="ones")
     model = keras.Sequential([keras.Input((3,)), dense])
-    model.compile(Adam(0.1), "mse")
+    model.compile(Adam(0.1, **options), "mse")
     model.fit(x, y, batch_size=8, epochs=3, shuffle=False, verbose=0)
     return model.get_weights()
 
+options = {} if sys.argv[1] == "none" else {sys.argv[1]: 0.3, "beta_1": 0.0, "beta_2": 0.5}
 x = numpy.random.default_rng(0).standard_normal((16, 3)).astype("float32")
 y = x[:, :2] ** 2
 expected = trained()
@@ -91,7 +92,8 @@ def test_accumulates_gradients_in_fit():
 
 
 @pytest.mark.slow
-def test_on_two_devices_as_on_one():
-    command = [sys.executable, "-c", ON_TWO_DEVICES]
+@pytest.mark.parametrize("clip", ["none", "global_clipnorm", "clipnorm", "clipvalue"])
+def test_on_two_devices_as_on_one(clip):
+    command = [sys.executable, "-c", ON_TWO_DEVICES, clip]
     process = subprocess.run(command, capture_output=True, text=True, check=False)
     assert process.returncode == 0, process.stderr

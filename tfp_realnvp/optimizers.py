@@ -13,7 +13,9 @@ class Adam(keras.optimizers.Adam):
     """`keras.optimizers.Adam` with one operation for each weight instead of twenty.
 
     The result is the same. A training step reads and writes each weight and its two moments once, and it is
-    traced more quickly; benchmarks/compare.py shows what that gives.
+    traced more quickly; benchmarks/compare.py shows what that gives. On several devices, gradients are clipped
+    when they are summed, so that a step is that on one device. (Keras clips those of each device by
+    themselves.)
 
     Args:
       *args: those of `keras.optimizers.Adam`.
@@ -36,6 +38,16 @@ class Adam(keras.optimizers.Adam):
         super().__init__(*args, **kwargs)
         if self.amsgrad:
             raise ValueError("`amsgrad` must be False, or take `keras.optimizers.Adam`.")
+
+    def _clip_gradients(self, gradients):
+        """Keras calls it before it sums the gradients of all devices: sum them first."""
+        pairs = [(gradient, None) for gradient in gradients]
+        summed = super()._all_reduce_sum_gradients(pairs)
+        return super()._clip_gradients([gradient for gradient, _ in summed])
+
+    def _all_reduce_sum_gradients(self, grads_and_vars):
+        """Already done."""
+        return grads_and_vars
 
     def update_step(self, gradient, variable, learning_rate):
         """Change a weight and its moments."""

@@ -676,20 +676,22 @@ class ImageFlow(DensityModel, abc.ABC):
         images, *told = self._split(inputs)
         images, (labels, context) = self._check_images(images), self.told.check(*told)
         encoded = self.told.encode(context)
-        noise = None
-        if training:
-            seed = tf.stack([to_seed(self.seed)[0], self._next_noise()])
-            noise = uniform_rows(self.image_shape, seed)
-        return self._in_shards(self._score, tf.shape(images)[0], images, labels, encoded, noise)
+        rows = tf.shape(images)[0]
+        noise = self._training_noise(rows) if training else None
+        return self._in_shards(self._score, rows, images, labels, encoded, noise)
 
-    def _next_noise(self) -> tf.Tensor:
-        """A new number for each training step and device, as a seed of its noise."""
-        devices = tf.distribute.get_strategy().num_replicas_in_sync
+    def _training_noise(self, rows: tf.Tensor) -> Callable[..., tf.Tensor]:
+        """New noise in every step, by the place of an image in the batch of all devices.
+
+        So a step on several devices is that on one, and no two images have the same noise.
+        """
+        seed = tf.stack([to_seed(self.seed)[0], self.noise_count.value])
         replica = tf.distribute.get_replica_context()  # None outside of `strategy.run`
         device = 0 if replica is None else replica.replica_id_in_sync_group
-        number = self.noise_count.value * devices + device
+        before = device * (-(-rows // UNIT) * UNIT)  # rows of the devices before this one
+        noise = uniform_rows(self.image_shape, seed)
         self.noise_count.assign_add(1)
-        return number
+        return lambda start, end: noise(before + start, before + end)
 
     def get_config(self):
         """The constructor's arguments."""
