@@ -22,9 +22,13 @@ def test_without_a_gpu():
         hardware.use("gpu")
 
 
-def test_unknown_device():
-    with pytest.raises(ValueError, match="`device` must be one of auto, cpu, gpu, received 'tpu'"):
-        hardware.use("tpu")
+@pytest.mark.parametrize(
+    "name", ["tpu", "gpu:", "gpu:0,gpu:0", "gpu:0;gpu:1", "gpu:-1", "", None, 1]
+)
+def test_unknown_device(name):
+    words = "`device` must be one of auto, cpu, gpu, all, or GPUs such as gpu:0,gpu:2, received"
+    with pytest.raises(ValueError, match=words):
+        hardware.use(name)
 
 
 def test_device_that_comes_too_late(monkeypatch):

@@ -20,7 +20,6 @@ from tfp_realnvp.cli.config_options import (
 )
 from tfp_realnvp.cli.options import Json
 from tfp_realnvp.cli.output import quiet_start, show, summary
-from tfp_realnvp.hardware import Device
 from tfp_realnvp.training.config import TrainingConfig
 from tfp_realnvp.training.goals import Goal
 
@@ -31,7 +30,13 @@ def train(
     context: typer.Context,
     *,
     device: Annotated[
-        Device, typer.Option(help="auto: a GPU if there is one, else the CPU.")
+        str,
+        typer.Option(
+            "--devices",
+            "--device",
+            help="auto: a GPU if there is one, else the CPU; cpu; gpu; all: all GPUs; or gpu:0,gpu:2. Several "
+            "share each batch.",
+        ),
     ] = "auto",
     config_file: Annotated[
         Path | None,

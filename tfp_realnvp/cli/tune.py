@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -12,7 +12,6 @@ from tfp_realnvp import hardware
 from tfp_realnvp.cli.config_options import config_options, make_config
 from tfp_realnvp.cli.options import Json, seconds
 from tfp_realnvp.cli.output import quiet_start, show
-from tfp_realnvp.hardware import Device
 
 __all__ = ["tune"]
 
@@ -35,7 +34,8 @@ def tune(
         ),
     ] = None,
     device: Annotated[
-        Device, typer.Option(help="auto: a GPU if there is one, else the CPU.")
+        Literal["auto", "cpu", "gpu"],
+        typer.Option(help="auto: a GPU if there is one, else the CPU."),
     ] = "auto",
     as_json: Json = False,
     **options: Any,

@@ -34,13 +34,25 @@ by benchmarks/compare.py; those for GPUs are TensorFlow's advice and were not me
 """
 
 from tfp_realnvp.hardware.device import (
+    DEVICES,
     Device,
     cores,
     default_precision,
     describe,
     name,
     shards,
+    strategy,
     use,
 )
 
-__all__ = ["Device", "cores", "default_precision", "describe", "name", "shards", "use"]
+__all__ = [
+    "DEVICES",
+    "Device",
+    "cores",
+    "default_precision",
+    "describe",
+    "name",
+    "shards",
+    "strategy",
+    "use",
+]

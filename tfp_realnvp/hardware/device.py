@@ -4,21 +4,30 @@ from __future__ import annotations
 
 import contextlib
 import os
-from typing import Literal, get_args
+import re
+from typing import TYPE_CHECKING, Literal
 
 from tfp_realnvp.hardware.amx import amx_works, cpu
 
-__all__ = ["Device", "cores", "default_precision", "describe", "name", "shards", "use"]
+if TYPE_CHECKING:
+    import tensorflow as tf
 
-Device = Literal["auto", "cpu", "gpu"]
+__all__ = [
+    "DEVICES", "Device", "cores", "default_precision", "describe", "name", "shards", "strategy", "use",
+]  # fmt: skip
+
+Device = str  # one of these, or GPUs such as "gpu:0,gpu:2"
+DEVICES = ("auto", "cpu", "gpu", "all")
+_several = False  # whether training uses all devices that TensorFlow sees
 SHARDED_CORES = 2  # where shards are the default; more cores were not measured
 
 
 def use(device: Device = "auto", *, shards: int | None = None) -> None:
-    """Choose the device of this process and its threads. Call it before TensorFlow computes anything.
+    """Choose the devices of this process and its threads. Call it before TensorFlow computes anything.
 
     Args:
-      device: "cpu", "gpu", or "auto" for a GPU if there is one.
+      device: "cpu"; "gpu"; "auto", a GPU if there is one; "all", all GPUs, or without one the CPU; or GPUs by
+        their numbers, such as "gpu:0,gpu:2". Several are used by `train` alone.
       shards: into how many shards a flow cuts a batch on a CPU; each shard has a thread of its own. 1 leaves
         the threads to TensorFlow. None means two shards on a CPU of two cores, unless TensorFlow has begun or
         its threads were chosen before; then, and on other CPUs, nothing changes. A GPU takes whole batches.
@@ -32,21 +41,27 @@ def use(device: Device = "auto", *, shards: int | None = None) -> None:
     """
     import tensorflow as tf  # noqa: PLC0415  (slow to import)
 
-    if device not in get_args(Device):
-        raise ValueError(
-            f"`device` must be one of {', '.join(get_args(Device))}, received {device!r}."
-        )
+    global _several  # noqa: PLW0603  (one setting of the process, as TensorFlow's own are)
+    numbers = _numbers(device)
     if shards is not None and (not isinstance(shards, int) or shards < 1):
         raise ValueError(f"`shards` must be an integer of at least 1, received {shards!r}.")
     if device == "cpu":
         with _in_time("device"):
             tf.config.set_visible_devices([], "GPU")
     gpus = tf.config.get_visible_devices("GPU")
-    if device == "gpu" and not gpus:
+    if (device == "gpu" or numbers) and not gpus:
         raise ValueError(
             "TensorFlow sees no GPU: install its libraries with pip install -e '.[gpu]' and look at "
             "nvidia-smi, or leave `device` out."
         )
+    if numbers:
+        if max(numbers) >= len(gpus):
+            raise ValueError(
+                f"`device` names gpu:{max(numbers)}, but there are {len(gpus)} GPUs, from gpu:0 on."
+            )
+        with _in_time("device"):
+            tf.config.set_visible_devices([gpus[number] for number in numbers], "GPU")
+    _several = device == "all" or len(numbers) > 1
     threads = tf.config.threading
     if gpus:
         return
@@ -58,6 +73,36 @@ def use(device: Device = "auto", *, shards: int | None = None) -> None:
     ):
         with contextlib.suppress(RuntimeError):  # TensorFlow has begun: its threads stay
             _share_out(threads, SHARDED_CORES)
+
+
+def _numbers(device: Device) -> list[int]:
+    """Those of the GPUs that are named; none for one of `DEVICES`."""
+    if device in DEVICES:
+        return []
+    names = device.split(",") if isinstance(device, str) else []
+    if (
+        not names
+        or len(set(names)) < len(names)
+        or not all(re.fullmatch(r"gpu:\d{1,3}", name) for name in names)
+    ):
+        raise ValueError(
+            f"`device` must be one of {', '.join(DEVICES)}, or GPUs such as gpu:0,gpu:2, received {device!r}."
+        )
+    return [int(name.removeprefix("gpu:")) for name in names]
+
+
+def strategy() -> tf.distribute.Strategy:
+    """How training is spread over the devices that `use` chose: TensorFlow's own strategy.
+
+    It is `MirroredStrategy` for several, each of which computes its part of every batch, and TensorFlow's
+    default for one. (Without a GPU, "several" are the logical CPUs that a program has set up itself.)
+    """
+    import tensorflow as tf  # noqa: PLC0415
+
+    devices = tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("CPU")
+    if _several and len(devices) > 1:
+        return tf.distribute.MirroredStrategy([device.name for device in devices])
+    return tf.distribute.get_strategy()
 
 
 @contextlib.contextmanager
@@ -118,7 +163,8 @@ def describe(precision: str) -> str:
 
     gpus = tf.config.get_visible_devices("GPU")
     if gpus:
-        several = f" x {len(gpus)}, of which one is used" if len(gpus) > 1 else ""
+        used = "" if _several else ", of which one is used"
+        several = f" x {len(gpus)}{used}" if len(gpus) > 1 else ""
         return f"{name()}{several}, {precision}, with XLA"
     divided = f", batches in {shards()} shards" if shards() > 1 else ""
     return f"CPU ({cores()} cores){divided}, {precision}, without XLA"

@@ -79,7 +79,9 @@ class RecordHistory(keras.callbacks.Callback):
                 "loss": float(logs["loss"]),
                 "bits_per_dim": float(logs["bits_per_dim"]),
                 "val_bits_per_dim": logs["val_bits_per_dim"],
-                "learning_rate": float(self.model.optimizer.learning_rate),
+                "learning_rate": float(
+                    keras.ops.convert_to_numpy(self.model.optimizer.learning_rate)
+                ),
                 "images_per_second": logs["images_per_second"],
                 "seconds": self.budget.elapsed(),
             }

@@ -78,11 +78,19 @@ class TrainingLoop:
         steps = len(images.train) // self.batch_size
         steps_per_call = OPTIONS[config.flow].steps_per_call if steps >= LONG_EPOCH else 1
         self.steps = round(steps / steps_per_call) * steps_per_call  # of an epoch
-        flow.compile(
-            Adam(self.learning_rate, global_clipnorm=config.gradient_clip or None),
-            steps_per_execution=steps_per_call,
-        )
-        flow.optimizer.build(flow.trainable_variables)
+        devices = flow.distribute_strategy.num_replicas_in_sync
+        if self.batch_size % devices:
+            raise ValueError(
+                f"`batch_size` must be a multiple of the number of devices, {devices}, received "
+                f"{self.batch_size}."
+            )
+        with flow.distribute_strategy.scope():
+            flow.compile(
+                Adam(self.learning_rate, global_clipnorm=config.gradient_clip or None),
+                # a loop over steps within a call fails in TensorFlow's strategies
+                steps_per_execution=steps_per_call if devices == 1 else 1,
+            )
+            flow.optimizer.build(flow.trainable_variables)
         self.average, self.best = flow.in_precision("float32"), flow.in_precision("float32")
         self.scored = images.scored(test=score_test)
         self.budget = Budget(

@@ -190,8 +190,19 @@ def _check_images(images: RunImages, content: dict, config: TrainingConfig) -> N
 
 
 def build_flow(config: TrainingConfig, images: RunImages) -> ImageFlow:
-    """The new flow of a run, adapted to its images."""
-    flow = BY_NAME[config.flow](
+    """The new flow of a run, on the devices of `hardware.strategy`, adapted to its images."""
+    with hardware.strategy().scope():
+        flow = _new_flow(config, images)
+    first = images.train.images[:ADAPT_IMAGES]
+    if config.fill:
+        masks = missing.random_masks(len(first), images.image_shape, seed=[config.seed, 0])
+        first = missing.hide(first, masks)
+    flow.adapt(first)
+    return flow
+
+
+def _new_flow(config: TrainingConfig, images: RunImages) -> ImageFlow:
+    return BY_NAME[config.flow](
         images.image_shape,
         **config.flow_options(),
         levels=images.levels,
@@ -201,12 +212,6 @@ def build_flow(config: TrainingConfig, images: RunImages) -> ImageFlow:
         seed=config.seed,
         dtype=config.precision,
     )
-    first = images.train.images[:ADAPT_IMAGES]
-    if config.fill:
-        masks = missing.random_masks(len(first), images.image_shape, seed=[config.seed, 0])
-        first = missing.hide(first, masks)
-    flow.adapt(first)
-    return flow
 
 
 def _tensorboard(run: RunFolder) -> list[keras.callbacks.Callback]:

@@ -1,0 +1,75 @@
+"""Several devices: two CPUs that TensorFlow makes of one, in processes of their own."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from tfp_realnvp.training.run_folder import RunFolder
+
+pytestmark = pytest.mark.slow
+
+COMMAND = """
+import sys
+import tensorflow as tf
+[cpu, *_] = tf.config.list_physical_devices("CPU")
+tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+from tfp_realnvp import cli
+cli.main(sys.argv[1:])
+"""
+SIZE = (
+    "--flow", "realnvp", "--width", "32", "--depth", "2", "--batch-size", "128", "--precision", "float32",
+    "--learning-rate", "3e-4",
+)  # fmt: skip
+
+
+def train(folder, *arguments):
+    command = [sys.executable, "-c", COMMAND, "train", *SIZE, "--run-dir", folder, *arguments]
+    return subprocess.run(list(map(str, command)), capture_output=True, text=True, check=False)
+
+
+def test_train_on_two_devices_as_on_one(tmp_path):
+    """With batches so large that one device does a step a call, too."""
+    runs = {}
+    for devices in ("all", "cpu"):
+        process = train(tmp_path / devices, "--devices", devices, "--epochs", 5, "--json")
+        assert process.returncode == 0, process.stderr
+        runs[devices] = RunFolder(tmp_path / devices), json.loads(process.stdout)
+    (both, scores), (one, expected) = runs["all"], runs["cpu"]
+    for received, weight in zip(
+        both.load_model().get_weights(), one.load_model().get_weights(), strict=True
+    ):
+        np.testing.assert_allclose(received, weight, atol=1e-4)
+    assert scores["test"]["bits_per_dim"] == pytest.approx(
+        expected["test"]["bits_per_dim"], rel=1e-4
+    )
+
+
+def test_goes_on(tmp_path):
+    """After an end by a time limit that leaves a whole epoch behind."""
+    process = train(tmp_path, "--devices", "all", "--epochs", 200, "--time-limit", "25s")
+    assert process.returncode == 0, process.stderr
+    before = len(RunFolder(tmp_path).read_history())
+    process = train(
+        tmp_path, "--devices", "all", "--epochs", 200, "--resume", "--time-limit", "45s"
+    )
+    assert process.returncode == 0, process.stderr
+    assert len(RunFolder(tmp_path).read_history()) > before
+
+
+def test_batch_that_two_devices_cannot_share(tmp_path):
+    process = train(tmp_path / "run", "--devices", "all", "--batch-size", 63)
+    assert process.returncode == 2
+    assert (
+        "--batch-size must be a multiple of the number of devices, 2, received 63" in process.stderr
+    )
+    assert not (tmp_path / "run").exists()
+
+
+def test_device_that_is_not_there(tmp_path):
+    process = train(tmp_path / "run", "--devices", "gpu:7")
+    assert process.returncode == 2
+    assert "TensorFlow sees no GPU" in process.stderr or "names gpu:7" in process.stderr
+    assert not (tmp_path / "run").exists()
