@@ -90,14 +90,18 @@ def images_asked(
     dataset: str | None,
     manual_dir: str | None,
     split: str,
-    labels: Sequence[int],
+    labels: Sequence[int] | None,
 ) -> tuple[list[str], np.ndarray, np.ndarray | None]:
-    """Names, images and labels: of the PNG files of a folder, without labels, or of a data set."""
+    """Names, images and labels: of the PNG files of a folder, without labels, or of a data set.
+
+    Without `labels` they are those that the run is about; None means all.
+    """
     if images_from.folder is not None:
         return *images_from.read(flow), None
     data = load_data(run, flow, dataset, manual_dir)
     chosen = {"train": data.train, "test": data.test}[split]
-    labels = labels or _own_label(run, dataset)
+    if labels is not None:
+        labels = labels or _own_label(run, dataset)
     if labels:
         chosen = chosen.only(labels)
     return list(map(str, range(len(chosen)))), chosen.images, chosen.labels

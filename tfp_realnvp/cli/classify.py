@@ -71,6 +71,8 @@ def classify(
         ]
     if "of_no_label" in result:
         lines.append(f"{result['of_no_label']:,} images are of none of the labels")
+    if "others_found" in result:
+        lines.append(f"of those that truly are, {result['others_found']:.2%} were found")
     show(result, as_json, *lines, f"everything is in {result['output_dir']}")
 
 

@@ -204,7 +204,7 @@ def classify(
         classes = queries.ClassDistributions(loaded)
         train, validation = (datasets.concatenate(part) for part in zip(*parts, strict=True))
     classes.calibrate(validation.images, validation.labels)
-    labels = classes.labels.tolist()
+    labels = classes.labels.tolist() if unlike is None else None
     names, images, known = images_asked(run, flow, images_from, dataset, manual_dir, "test", labels)
     probabilities = classes.predict_proba(images)
     found = classes.labels[np.argmax(probabilities, axis=1)]
@@ -214,7 +214,8 @@ def classify(
         "output_dir": str(folder),
     }
     if known is not None:
-        scores = evaluation.score_classes(probabilities, known, classes.labels)
+        is_known = np.isin(known, classes.labels)
+        scores = evaluation.score_classes(probabilities[is_known], known[is_known], classes.labels)
         views.write_png(
             views.confusion(np.array(scores["confusion"]), classes.labels), folder / CLASSIFIED[2]
         )
@@ -227,6 +228,8 @@ def classify(
         is_like = detector.predict(images) == 1
         found = np.where(is_like, found, NONE)
         result |= {"false_positives": unlike, "of_no_label": int(np.sum(~is_like))}
+        if known is not None and not is_known.all():
+            result["others_found"] = float(np.mean(~is_like[~is_known]))
     columns = {"image": names, "label": found, "probability": probabilities.max(axis=1)}
     if known is not None:
         columns["true_label"] = known
