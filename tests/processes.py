@@ -65,12 +65,12 @@ class Command:
 
 def _run(arguments, folder, number, change, changes):
     from tfp_realnvp import cli
-    from tfp_realnvp.training import epochs
+    from tfp_realnvp.training import loop
 
     for descriptor, name in ((1, "stdout"), (2, "stderr")):
         os.dup2(os.open(folder / name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), descriptor)
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
-    epochs.STATE_SECONDS = 0  # a state after every epoch
+    loop.CHECKPOINT_SECONDS = 0  # a state after every call from Python
 
     def count(event, details):
         if event in CHANGES and _is_change(event, details, str(folder)):

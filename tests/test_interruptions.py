@@ -10,7 +10,7 @@ import pytest
 from conftest import TINY, perturb
 
 from tfp_realnvp import training
-from tfp_realnvp.training import runs, state
+from tfp_realnvp.training import loop, runs, state
 from tfp_realnvp.training.config import TrainingConfig
 from tfp_realnvp.training.images import load_images
 from tfp_realnvp.training.loop import TrainingLoop
@@ -57,10 +57,11 @@ def interrupted(interrupted_run, tmp_path):
 
 def as_of_version_0_4(run):
     """Turn the state into one of version 0.4.0: weights in files of Keras."""
-    (state,) = (run.path / "state").iterdir()
+    before, state = sorted((run.path / "state").iterdir())
+    shutil.rmtree(before)
     images = load_images(CONFIG)
     config = CONFIG.resolved(len(images.train))
-    loop = TrainingLoop(
+    training_loop = TrainingLoop(
         config,
         run,
         images,
@@ -69,12 +70,12 @@ def as_of_version_0_4(run):
         score_test=False,
         say=print,
     )
-    loop.go_on()
+    training_loop.go_on()
     shutil.rmtree(state)
     former = state.with_name("000002")
     former.mkdir()
-    loop.flow.save_weights(former / "training.weights.h5")
-    loop.average.save_weights(former / "average.weights.h5")
+    training_loop.flow.save_weights(former / "training.weights.h5")
+    training_loop.average.save_weights(former / "average.weights.h5")
 
 
 def same(resumed, whole):
@@ -153,18 +154,91 @@ def test_run_of_version_0_4_with_another_model(interrupted):
         training.resume(interrupted.path)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("name", ["state.json", "SHA256SUMS", "training.npz"])
-@pytest.mark.parametrize("damage", ["cut", "changed", "missing"])
-def test_damaged_state_is_refused(interrupted, name, damage):
-    (file,) = (interrupted.path / "state").glob(f"*/{name}")
+def spoil(file, damage):
     content = bytearray(file.read_bytes())
     content[len(content) // 2] ^= 1
     file.write_bytes(content[: len(content) // 3] if damage == "cut" else content)
     if damage == "missing":
         file.unlink()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["state.json", "SHA256SUMS", "training.npz"])
+@pytest.mark.parametrize("damage", ["cut", "changed", "missing"])
+def test_damaged_states_are_refused(interrupted, name, damage):
+    files = list((interrupted.path / "state").glob(f"*/{name}"))
+    assert len(files) == 2
+    for file in files:
+        spoil(file, damage)
     with pytest.raises(ValueError, match=r"state/0.* is damaged .*`overwrite`"):
         training.resume(interrupted.path)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("damage", ["cut", "changed", "missing"])
+def test_a_damaged_state_is_passed_over(interrupted, whole, damage):
+    newest = max((interrupted.path / "state").iterdir())
+    spoil(newest / "training.npz", damage)
+    said = []
+    assert same(training.resume(interrupted.path, say=said.append), whole)
+    assert said[0].startswith(f"{newest} is damaged (") and "the state before it" in said[0]
+
+
+class Stop(keras.callbacks.Callback):
+    """An error after so many calls from Python, as sudden as a kill: nothing is written any more."""
+
+    def __init__(self, calls):
+        super().__init__()
+        self.calls = calls
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.calls -= 1
+        if not self.calls:
+            raise SystemExit
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("flow", TINY)
+@pytest.mark.parametrize("augment", [0.0, 0.5])
+def test_goes_on_in_the_middle_of_an_epoch(tmp_path, monkeypatch, flow, augment):
+    """With equal weights, losses and scores."""
+    config = TrainingConfig(**TINY[flow], augment=augment, epochs=2, precision="float32")
+    ends = {}
+    for name in ("whole", "stopped"):
+        run = RunFolder(tmp_path / name)
+        if name == "whole":
+            training.train(config, run.path)
+        else:
+            monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", 0)
+            calls = {"realnvp": 7, "multiscale": 25}[flow]
+            with pytest.raises(SystemExit):
+                training.train(config, run.path, callbacks=[Stop(calls)])
+            state = run.state.read(print)
+            assert state.step > 0
+            said = []
+            training.resume(run.path, say=said.append)
+        rows = [(row["epoch"], row["loss"], row["val_bits_per_dim"]) for row in run.read_history()]
+        ends[name] = rows, [weight.tolist() for weight in run.load_model().get_weights()]
+    assert ends["whole"] == ends["stopped"]
+
+
+@pytest.mark.slow
+def test_a_signal_loses_no_step(tmp_path):
+    class Signal(keras.callbacks.Callback):
+        def on_train_batch_end(self, batch, logs=None):
+            if self.model.optimizer.iterations >= 15:
+                signal.raise_signal(signal.SIGTERM)
+
+    with pytest.raises(EndedBySignal), EndAtSignal() as end:
+        training.train(CONFIG, tmp_path / "run", callbacks=[Signal(), end])
+    state = RunFolder(tmp_path / "run").state.read(print)
+    assert state.step >= 15 and state.epoch == 0
+
+
+def test_bad_time_between_states(tmp_path):
+    with pytest.raises(ValueError, match="`checkpoint_every` must be 0 or more, received -1"):
+        training.train(CONFIG, tmp_path / "run", checkpoint_every=-1)
+    assert not (tmp_path / "run").exists()
 
 
 def test_model_without_a_state_is_refused(interrupted):

@@ -18,7 +18,7 @@ from conftest import TINY, random_images
 
 from tfp_realnvp import evaluation, training
 from tfp_realnvp.cli.output import summary
-from tfp_realnvp.training import epochs, runs
+from tfp_realnvp.training import epochs, loop, runs
 from tfp_realnvp.training.budget import Budget
 from tfp_realnvp.training.config import TrainingConfig
 from tfp_realnvp.training.divergence import StopWhenDiverged
@@ -137,7 +137,7 @@ class Interrupt(keras.callbacks.Callback):
 def test_resumed_run_ends_where_the_uninterrupted_one_did(
     run_dir, tiny_config, tmp_path, monkeypatch, epoch
 ):
-    monkeypatch.setattr(epochs, "STATE_SECONDS", 0)
+    monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", 0)
     said = []
     with pytest.raises(KeyboardInterrupt):
         training.train(tiny_config, tmp_path / "run", callbacks=[Interrupt(epoch)], say=said.append)
@@ -268,7 +268,7 @@ def test_early_stopping(tiny_config, tmp_path, monkeypatch):
 @pytest.mark.slow
 def test_time_limit_and_going_on(tiny_config, tmp_path, monkeypatch):
     """A limit that is over at once stops in the first epoch; a larger one lets the run go on."""
-    monkeypatch.setattr(epochs, "STATE_SECONDS", 0)
+    monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", 0)
     short = dataclasses.replace(tiny_config, time_limit=1.0)
     metrics = training.train(short, tmp_path / "run")
     assert metrics["ended_by"] == "the time limit" and metrics["epochs"] == 1
@@ -352,13 +352,13 @@ def test_without_the_package_tensorboard(tiny_config, tmp_path, monkeypatch):
     assert not (tmp_path / "run").exists()
 
 
-# the command, with the state written after every epoch
+# the command, with the state written after every call from Python
 PROGRAM = """
 import signal, sys
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
 from tfp_realnvp import cli
-from tfp_realnvp.training import epochs
-epochs.STATE_SECONDS = 0
+from tfp_realnvp.training import loop
+loop.CHECKPOINT_SECONDS = 0
 cli.main(["train", "--flow", "realnvp", "--width", "32", *sys.argv[1:]])
 """
 

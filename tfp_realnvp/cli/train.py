@@ -18,7 +18,7 @@ from tfp_realnvp.cli.config_options import (
     make_config,
     with_file,
 )
-from tfp_realnvp.cli.options import Json
+from tfp_realnvp.cli.options import Json, seconds
 from tfp_realnvp.cli.output import quiet_start, show, summary
 from tfp_realnvp.training.config import TrainingConfig
 from tfp_realnvp.training.goals import Goal
@@ -61,6 +61,13 @@ def train(
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace an earlier run in --run-dir.")
     ] = False,
+    checkpoint_every: Annotated[
+        str | None,
+        typer.Option(
+            help="Write what --resume needs so often: 60s (the default), 5m ... A run that is killed loses "
+            "what it did since."
+        ),
+    ] = None,
     tensorboard: Annotated[
         bool, typer.Option("--tensorboard", help="Write logs for TensorBoard, too.")
     ] = False,
@@ -91,6 +98,7 @@ def train(
         config = make_config(options)
     run_dir = run_dir or Path("runs") / re.sub(r"[^\w.-]+", "_", config.dataset)
     started = context.obj
+    every = None if checkpoint_every is None else (seconds(checkpoint_every) or math.inf)
     with quiet_start():
         if not resume:
             from tfp_realnvp import datasets  # noqa: PLC0415
@@ -112,6 +120,7 @@ def train(
                     tensorboard=tensorboard,
                     callbacks=[end],
                     started=started,
+                    checkpoint_every=every,
                 )
             else:
                 metrics = training.train(
@@ -121,6 +130,7 @@ def train(
                     tensorboard=tensorboard,
                     callbacks=[end],
                     started=started,
+                    checkpoint_every=every,
                 )
     except EndedBySignal as signal:
         raise typer.Exit(128 + signal.number) from None

@@ -15,6 +15,7 @@ from tfp_realnvp.training.budget import Budget
 __all__ = [
     "Best",
     "KeepBest",
+    "KeepMetrics",
     "RecordHistory",
     "Report",
     "SaveState",
@@ -22,7 +23,6 @@ __all__ = [
     "Validate",
 ]
 
-STATE_SECONDS = 30  # between two writings of what `resume` needs
 WORTHWHILE = 0.001  # bits per dimension
 
 
@@ -157,16 +157,17 @@ class StopWhenStalled(keras.callbacks.Callback):
 class SaveState(keras.callbacks.Callback):
     """Remembers what a run needs to go on after an interruption, and writes it now and then.
 
-    That is the state after a whole epoch: one that was cut short cannot be repeated.
-
     Args:
-      variables: of the models and the optimizer.
+      variables: of the models, the optimizer and the metrics.
       write: writes the state of the run.
       budget: of the run.
+      steps: of an epoch.
+      every: seconds between two writings.
       warn: called with a message if the disk does not take it; training goes on.
 
     Attributes:
-      remembered: the number of whole epochs, and the values of the variables after them.
+      remembered: the number of whole epochs, that of the steps after them, and the values of the variables
+        then.
     """
 
     def __init__(
@@ -175,30 +176,70 @@ class SaveState(keras.callbacks.Callback):
         write: Callable[[], None],
         budget: Budget,
         *,
+        steps: int,
+        every: float,
         warn: Callable[[str], None],
     ):
         super().__init__()
         self.variables = variables
         self.write = write
         self.budget = budget
+        self.steps = steps
+        self.every = every
         self.warn = warn
         self._last_write = -math.inf  # so that the first epoch shows whether the disk takes it
 
-    def remember(self, epoch: int) -> None:
-        """Remember the values of the variables, after so many whole epochs."""
-        self.remembered = epoch, [np.array(variable.numpy()) for variable in self.variables]
+    def remember(self) -> None:
+        """Remember this moment, which must be between two steps."""
+        values = [np.array(keras.ops.convert_to_numpy(variable)) for variable in self.variables]
+        self.remembered = *divmod(self.budget.step, self.steps), values
+
+    def on_train_begin(self, logs=None):
+        """Start the clock."""
+        self._last_look = time.monotonic()
+
+    def on_train_batch_end(self, batch, logs=None):
+        """Write the state if the last time was long ago."""
+        now = time.monotonic()
+        if (
+            now - max(self._last_look, self._last_write) > self.every
+            and self.budget.step % self.steps
+        ):
+            self._last_look = now
+            self.remember()
+            self._write()
 
     def on_epoch_end(self, epoch, logs=None):
-        """Remember a whole epoch, and write it if the last time was long ago."""
-        if self.budget.step % self.params["steps"]:
-            return
-        self.remember(epoch + 1)
-        if time.monotonic() - self._last_write > STATE_SECONDS:
-            try:
-                self.write()
-            except OSError as error:
-                self.warn(f"Could not save the state of the run, going on: {error}")
-            self._last_write = time.monotonic()
+        """Remember the end of an epoch, or of a run within it, and write it if the last time was long ago."""
+        self.remember()
+        if time.monotonic() - self._last_write > self.every:
+            self._write()
+
+    def _write(self):
+        try:
+            self.write()
+        except OSError as error:
+            self.warn(f"Could not save the state of the run, going on: {error}")
+        self._last_write = time.monotonic()
+
+
+class KeepMetrics(keras.callbacks.Callback):
+    """Gives metrics the values that they had in the middle of an epoch: Keras sets them to 0 at its start.
+
+    Args:
+      variables: of the metrics.
+    """
+
+    def __init__(self, variables: list[keras.Variable]):
+        super().__init__()
+        self.variables = variables
+        self._values = [keras.ops.convert_to_numpy(variable) for variable in variables]
+
+    def on_epoch_begin(self, epoch, logs=None):
+        """At the first one."""
+        for variable, value in zip(self.variables, self._values, strict=True):
+            variable.assign(value)
+        self._values, self.variables = [], []
 
 
 class Report(keras.callbacks.Callback):

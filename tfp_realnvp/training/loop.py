@@ -23,6 +23,7 @@ from tfp_realnvp.training.divergence import StopWhenDiverged
 from tfp_realnvp.training.epochs import (
     Best,
     KeepBest,
+    KeepMetrics,
     RecordHistory,
     Report,
     SaveState,
@@ -33,11 +34,13 @@ from tfp_realnvp.training.images import RunImages, training_batches
 from tfp_realnvp.training.learning_rate import LearningRate
 from tfp_realnvp.training.progress import MeasureSpeed, ShowProgress
 from tfp_realnvp.training.run_folder import SCORED, RunFolder
+from tfp_realnvp.training.signals import EndedBySignal
 from tfp_realnvp.training.state import State
 
 __all__ = ["TrainingLoop"]
 
 LONG_EPOCH = 20  # steps; only such an epoch may end with a call from Python instead of a pass over the images
+CHECKPOINT_SECONDS = 60.0  # between two writings of what `resume` needs
 DRAWN = 40  # images in samples.png
 SCORED_PICTURES = 5000  # that are drawn, and compared with as many test images
 MASKS_SEED = 2**31  # no step of training has it
@@ -56,6 +59,7 @@ class TrainingLoop:
       score_test: whether the images of the test split are scored.
       say: called with messages for the user.
       show_epochs: whether each epoch has its line.
+      checkpoint_every: seconds between two writings of the state, 0 or more; None means 60.
     """
 
     def __init__(
@@ -69,9 +73,12 @@ class TrainingLoop:
         score_test: bool,
         say: Callable[[str], None],
         show_epochs: bool = True,
+        checkpoint_every: float | None = None,
     ):
         self.show_epochs = show_epochs
         self.config, self.run, self.images, self.flow, self.say = config, run, images, flow, say
+        if checkpoint_every is not None and not checkpoint_every >= 0:
+            raise ValueError(f"`checkpoint_every` must be 0 or more, received {checkpoint_every}.")
         if config.batch_size is None or config.learning_rate is None:
             raise ValueError("`config` must be resolved, see `TrainingConfig.resolved`.")
         self.batch_size, self.learning_rate = config.batch_size, config.learning_rate
@@ -107,12 +114,18 @@ class TrainingLoop:
         if config.score_pictures:
             evaluation.check_classes(images.train.labels)
         self.classifier: evaluation.Classifier | None = None
-        self.first_epoch = 0
         self.history = RecordHistory([], self.budget)
         self.keep_best = KeepBest(self.average)
         self.stop_when_stalled = StopWhenStalled(self.history, patience=config.patience)
-        variables = [*flow.variables, *flow.optimizer.variables, *self.average.variables]
-        self.save_state = SaveState(variables, self._save, self.budget, warn=say)
+        self.metrics = [variable for metric in flow.metrics for variable in metric.variables]
+        self.save_state = SaveState(
+            [*flow.variables, *flow.optimizer.variables, *self.average.variables, *self.metrics],
+            self._save,
+            self.budget,
+            steps=self.steps,
+            every=CHECKPOINT_SECONDS if checkpoint_every is None else checkpoint_every,
+            warn=say,
+        )
         self._saved: tuple[int, ...] = ()  # what the files of the run hold
 
     def go_on(self) -> None:
@@ -124,7 +137,7 @@ class TrainingLoop:
         folder = self.run.state
         if not folder.is_there():
             return
-        if state := folder.read():
+        if state := folder.read(self.say):
             folder.read_into(training=self.save_state.variables, best=self.best.weights)
         else:
             state = self._read_state_of_former_version()
@@ -132,8 +145,11 @@ class TrainingLoop:
         if score is None:
             score = self._validate(self.best)["bits_per_dim"]
         self.keep_best.best = Best(self.best.get_weights(), state.best_epoch, score)
-        self.first_epoch = state.epoch
-        self.budget.step = state.epoch * self.steps
+        self.budget.step = state.epoch * self.steps + state.step
+        if (
+            state.step % self.flow.steps_per_execution
+        ):  # it was trained on more devices, a step a call
+            self.flow.steps_per_execution = 1
         self.history.rows.extend(state.history)
         if state.history:
             self.budget.go_on_after(state.history[-1]["seconds"])
@@ -176,7 +192,7 @@ class TrainingLoop:
         """
         self._say_what_begins()
         report = Report(self.history, on_epoch)
-        self.save_state.remember(self.first_epoch)
+        self.save_state.remember()
         try:
             self._train_classifier()
             if not self._has_all_epochs() and not self.stop_when_stalled.is_stalled():
@@ -185,8 +201,10 @@ class TrainingLoop:
             self._draw()
             metrics = self._metrics(report)
             write_json(metrics, self.run.metrics)
-        except KeyboardInterrupt:
+        except KeyboardInterrupt as interruption:
             self.keep_best.keep_something()
+            if isinstance(interruption, EndedBySignal) and interruption.between_steps:
+                self.save_state.remember()
             self._save()
             with contextlib.suppress(OSError):  # a terminal that was closed
                 self._draw()
@@ -209,7 +227,7 @@ class TrainingLoop:
             f"Training a {type(self.flow).__name__} of {self.flow.count_params():,} parameters on "
             f"{len(images.train):,} images of {config.dataset}, "
             f"{'x'.join(map(str, images.image_shape))}, on {hardware.describe(config.precision)}"
-            + (f", from epoch {self.first_epoch + 1} on" if self.first_epoch else "")
+            + (f", from epoch {self.budget.step // self.steps + 1} on" if self.budget.step else "")
             + (f", for at most {config.time_limit:.0f} s." if config.time_limit else ".")
         )
 
@@ -221,13 +239,26 @@ class TrainingLoop:
             self.classifier = evaluation.Classifier(train.images, train.labels, levels=levels)
 
     def _fit(self, callbacks: Sequence[keras.callbacks.Callback]):
-        config, images = self.config, self.images
+        config = self.config
         progress = ShowProgress(
             epochs=config.epochs,
             budget=self.budget,
             batch_size=self.batch_size,
             lines=self.show_epochs,
         )
+        callbacks = [*self._callbacks(), progress, *callbacks]
+        try:
+            if rest := -self.budget.step % self.steps:
+                self._fit_epochs(1, rest, [KeepMetrics(self.metrics), *callbacks])
+            if not self.flow.stop_training and not self._has_all_epochs():
+                self._fit_epochs(config.epochs, self.steps, callbacks)
+        finally:
+            with contextlib.suppress(OSError):  # a terminal that was closed
+                progress.close()
+
+    def _fit_epochs(self, epochs: int, steps: int, callbacks: list[keras.callbacks.Callback]):
+        """At most so many epochs of so many steps, the rest of an epoch or whole ones."""
+        config, images = self.config, self.images
         columns = {"images": images.train.images, "labels": images.train.labels}
         batches = training_batches(
             columns if config.conditional else images.train.images,
@@ -237,19 +268,16 @@ class TrainingLoop:
             augment=config.augment,
             fill_levels=images.levels if config.fill else None,
         )
-        try:
-            self.flow.fit(
-                batches,
-                steps_per_epoch=self.steps,
-                initial_epoch=self.first_epoch,
-                epochs=config.epochs,
-                shuffle=False,  # the batches are
-                callbacks=[*self._callbacks(), progress, *callbacks],
-                verbose=0,
-            )
-        finally:
-            with contextlib.suppress(OSError):  # a terminal that was closed
-                progress.close()
+        first = self.budget.step // self.steps
+        self.flow.fit(
+            batches,
+            steps_per_epoch=steps,
+            initial_epoch=first,
+            epochs=min(config.epochs, first + epochs),
+            shuffle=False,  # the batches are
+            callbacks=callbacks,
+            verbose=0,
+        )
 
     def _callbacks(self) -> list[keras.callbacks.Callback]:
         """Those of the run, in the order in which each needs what others did before."""
@@ -297,18 +325,21 @@ class TrainingLoop:
         never replaces by a worse one.
         """
         best = self.keep_best.best
-        epoch, values = self.save_state.remembered
+        if not best.epoch:  # in the middle of the first epoch
+            best = Best(self.average.get_weights(), 1, math.nan)
+        epoch, step, values = self.save_state.remembered
         self.best.set_weights(best.weights)
-        saved = epoch, best.epoch, len(self.history.rows)
+        saved = epoch, step, best.epoch, len(self.history.rows)
         if self._saved == saved:
             return
         score = None if math.isnan(best.bits_per_dim) else best.bits_per_dim
         self.run.state.write(
-            State(epoch, self.history.rows[:epoch], best.epoch, score),
+            State(epoch, self.history.rows[:epoch], best.epoch, score, step),
             training=values,
             best=best.weights,
         )
-        self._save_model()
+        if self._saved[2:] != saved[2:]:
+            self._save_model()
         self._saved = saved
 
     def _save_at_end(self):

@@ -50,6 +50,7 @@ def train(
     started: float | None = None,
     say: Callable[[str], None] = _say,
     show_epochs: bool = True,
+    checkpoint_every: float | None = None,
 ) -> dict:
     """Train a flow and write its run folder.
 
@@ -66,6 +67,8 @@ def train(
       started: `time.monotonic()` when the time limit began to run; now by default.
       say: called with messages for the user.
       show_epochs: print a line for each epoch; on a terminal there is a bar, too.
+      checkpoint_every: seconds between two writings of what `resume` needs, 0 or more; None means 60. A run
+        that is killed loses what it did since.
 
     Returns:
       The content of metrics.json. `ended_by` is "the last epoch", "early stopping", "the time limit",
@@ -102,6 +105,7 @@ def train(
             score_test=score_test,
             say=say,
             show_epochs=show_epochs,
+            checkpoint_every=checkpoint_every,
         )
         run.clear()
         run.write_config(
@@ -132,6 +136,7 @@ def resume(
     on_epoch: OnEpoch = _no_report,
     started: float | None = None,
     say: Callable[[str], None] = _say,
+    checkpoint_every: float | None = None,
 ) -> dict:
     """Go on with an unfinished run, to the end where it would have come without the interruption.
 
@@ -145,6 +150,7 @@ def resume(
       on_epoch: as in `train`.
       started: as in `train`.
       say: as in `train`.
+      checkpoint_every: as in `train`.
 
     Returns:
       The content of metrics.json.
@@ -168,7 +174,14 @@ def resume(
         _check_images(images, content, config)
         flow = build_flow(config, images)
         loop = TrainingLoop(
-            config, run, images, flow, started=started, score_test=score_test, say=say
+            config,
+            run,
+            images,
+            flow,
+            started=started,
+            score_test=score_test,
+            say=say,
+            checkpoint_every=checkpoint_every,
         )
         loop.go_on()
         if loop.budget.is_used_up():

@@ -19,11 +19,13 @@ class EndedBySignal(KeyboardInterrupt):
 
     Args:
       number: of the signal.
+      between_steps: whether it is known that no training step was under way.
     """
 
-    def __init__(self, number: int):
+    def __init__(self, number: int, *, between_steps: bool = False):
         super().__init__()
         self.number = number
+        self.between_steps = between_steps
 
 
 class EndAtSignal(keras.callbacks.Callback):
@@ -67,7 +69,7 @@ class EndAtSignal(keras.callbacks.Callback):
 
     def on_train_batch_end(self, batch, logs=None):
         """End the training if a signal came."""
-        self._check()
+        self._check(between_steps=True)
 
     def on_epoch_end(self, epoch, logs=None):
         """End the training if a signal came."""
@@ -84,6 +86,6 @@ class EndAtSignal(keras.callbacks.Callback):
         if (again and number == signal.SIGINT) or not (self._fitting or again):
             raise EndedBySignal(self._received)
 
-    def _check(self):
+    def _check(self, *, between_steps=False):
         if self._received is not None:
-            raise EndedBySignal(self._received)
+            raise EndedBySignal(self._received, between_steps=between_steps)

@@ -6,6 +6,7 @@ import dataclasses
 import hashlib
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import keras
@@ -17,6 +18,7 @@ from tfp_realnvp.files import replacing, write_json
 __all__ = ["State", "StateFolder"]
 
 SUMS = "SHA256SUMS"  # `sha256sum -c` reads it
+KEPT = 2  # states: if the last one is damaged, there is one before it
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,6 +27,7 @@ class State:
 
     Attributes:
       epoch: so many whole epochs are over.
+      step: so many steps of the next one are over.
       history: their rows.
       best_epoch: the epoch of the best weights, from 1.
       best_bits_per_dim: their validation result; None if they have not been scored.
@@ -34,10 +37,11 @@ class State:
     history: list[dict[str, float]]
     best_epoch: int
     best_bits_per_dim: float | None
+    step: int = 0
 
 
 class StateFolder:
-    """A folder with numbered states, of which the last one counts.
+    """A folder with numbered states, of which the last one counts that is not damaged.
 
     A state is a folder with state.json, arrays, and the checksums of these files. Those of version 0.4.0 hold
     weights of Keras alone, and their number is that of the epoch.
@@ -54,7 +58,7 @@ class StateFolder:
         return bool(self._states())
 
     def write(self, state: State, **lists: list[np.ndarray]) -> None:
-        """Write a state, with lists of arrays, and remove those before."""
+        """Write a state, with lists of arrays, and remove all but the one before."""
         before = self._states()
         number = int(max(before).name) + 1 if before else 1
         with replacing(self.path / f"{number:06d}") as folder:
@@ -64,15 +68,32 @@ class StateFolder:
                 np.savez(folder / f"{name}.npz", *arrays)
             names = sorted(path.name for path in folder.iterdir())
             (folder / SUMS).write_text("".join(f"{_sha256(folder / n)}  {n}\n" for n in names))
-        for path in before:
+        for path in sorted(before)[: 1 - KEPT]:
             shutil.rmtree(path)
 
-    def read(self) -> State | None:
+    def read(self, warn: Callable[[str], None]) -> State | None:
         """The last state without its arrays; None for one of version 0.4.0, which has no more.
 
+        A damaged one is passed over, and removed, if there is one before it.
+
+        Args:
+          warn: called with a message about that.
+
         Raises:
-          ValueError: its files are not those that were written.
+          ValueError: the files are not those that were written.
         """
+        while True:
+            try:
+                return self._read()
+            except ValueError as error:
+                if len(self._states()) == 1:
+                    raise
+                warn(
+                    f"{self._last()} is damaged ({one_line(error)}): going on from the state before it."
+                )
+                shutil.rmtree(self._last())
+
+    def _read(self) -> State | None:
         latest = self._last()
         if not (latest / "state.json").is_file() and not (latest / SUMS).is_file():
             return None
