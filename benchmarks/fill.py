@@ -1,6 +1,6 @@
 """How well a flow fills in what is missing of test images, beside what needs no flow: a table in Markdown.
 
-    python benchmarks/fill.py RUN --images 500
+    python benchmarks/fill.py RUN --images 500 --temperature 0.6
 
 RUN is a run folder of `train --fill`. RMSE is over the missing pixels, from 0 to 1. "Read" is the share of the
 completed images whose label is recognized by a classifier that learned the training images. The spread is the
@@ -31,6 +31,7 @@ def main():
     parser = make_parser(__doc__, mnist=None)
     parser.add_argument("run", metavar="RUN", help="a run folder of `train --fill`")
     parser.add_argument("--images", type=int, default=500, help="test images; default: 500")
+    parser.add_argument("--temperature", type=float, default=1.0, help="of the latents; default: 1")
     parser.add_argument("--num", type=int, default=16, help="completions of each; default: 16")
     options = parser.parse_args()
     hardware.use()
@@ -50,7 +51,9 @@ def main():
         mask = queries.named_mask(name, flow.image_shape)
         observed = np.broadcast_to(mask, flow.image_shape)
         started = time.perf_counter()
-        drawn = queries.fill_missing(flow, chosen.images, mask, n=options.num)
+        drawn = queries.fill_missing(
+            flow, chosen.images, mask, n=options.num, temperature=options.temperature
+        )
         speed = f"{drawn.shape[0] * drawn.shape[1] / (time.perf_counter() - started):.0f}"
         close = np.where(mask, chosen.images, nearest(chosen.images, observed, train.images))
         spread = f"{drawn.std(axis=1)[:, ~observed].mean() / (flow.levels - 1):.3f}"
