@@ -8,10 +8,12 @@ from tfp_realnvp.training.budget import Budget, CountSteps, StopInTime
 from tfp_realnvp.training.config import TrainingConfig
 from tfp_realnvp.training.divergence import StopWhenDiverged
 from tfp_realnvp.training.goals import GOALS
-from tfp_realnvp.training.images import load_images, training_batches
+from tfp_realnvp.training.images import RunImages, load_images, training_batches
 from tfp_realnvp.training.learning_rate import LearningRate
+from tfp_realnvp.training.loop import TrainingLoop
 from tfp_realnvp.training.progress import ShowProgress
 from tfp_realnvp.training.run_folder import RunFolder
+from tfp_realnvp.training.runs import build_flow
 
 __all__ = [
     "GOALS",
@@ -21,11 +23,14 @@ __all__ = [
     "CountSteps",
     "LearningRate",
     "RunFolder",
+    "RunImages",
     "ShowProgress",
     "StopInTime",
     "StopWhenDiverged",
     "TrainingConfig",
+    "TrainingLoop",
     "blocks",
+    "build_flow",
     "in_shards",
     "load_images",
     "training_batches",

@@ -179,3 +179,9 @@ def test_told(mnist, tmp_path):
     nothing, label, smaller = (float(row.split(" | ")[1]) for row in rows)
     assert smaller < nothing and label > 0
     assert (tmp_path / "told.png").stat().st_size > 1000
+
+
+@pytest.mark.slow
+def test_checkpoints():
+    *_, row = run("checkpoints.py", "--flows", "realnvp").splitlines()
+    assert row.startswith("| realnvp | 4,516,503 |") and row.endswith("% |")
