@@ -48,8 +48,8 @@ def train(
     goal: Annotated[
         Goal | None,
         typer.Option(
-            help="quality: the best scores in the time that there is (the default); speed: good ones in a "
-            "minute or two; memory: few weights; sampling-speed: many images a second. Other options win."
+            help="quality: the best scores of ten minutes and more (the default); speed: those of a few "
+            "minutes; memory: few weights; sampling-speed: many images a second. Other options win."
         ),
     ] = None,
     run_dir: Annotated[

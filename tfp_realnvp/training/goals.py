@@ -24,8 +24,8 @@ def config_for(goal: Goal, **options: Any) -> TrainingConfig:
     """The configuration for a goal.
 
     Args:
-      goal: "quality", the best scores in the time that there is; "speed", good scores in a minute or two;
-        "memory", few weights and little memory; "sampling-speed", many images a second.
+      goal: "quality", the best scores of long runs, ten minutes and more; "speed", those of a few minutes;
+        "memory", few weights; "sampling-speed", many images a second.
       **options: fields of `TrainingConfig`, which win.
 
     Raises:
