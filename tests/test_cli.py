@@ -412,7 +412,7 @@ def test_train_takes_a_goal(call, monkeypatch, tmp_path):
         (["transfer", "RUN", "--num", "0"], "Invalid value for '--num'"),
         (["transfer", "RUN", "--num", "99999999999999"], "--num must be at most"),
         (["transfer", "RUN", "--output-dir", "/proc/nowhere"], "/proc/nowhere"),
-        (["transfer", "RUN", "--output-dir", "RUN"], "samples.png is there already"),
+        (["transfer", "RUN", "--output-dir", "RUN"], "is the folder of a run: choose another --output-dir"),
         (["transfer", "RUN", "--export", "RUN"], "of a run or of its export: choose another --export"),
         (["sample", "RUN", "--output", "/dev/null"], "/dev/null is there and is no folder"),
         (["sample", "RUN", "--output", "/dev/null", "--overwrite"], "/dev/null is there and is no folder"),

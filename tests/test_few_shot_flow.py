@@ -35,6 +35,7 @@ def flow():
     return perturb(flow, 0.1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ROUTES)
 def test_is_the_fitted_distribution(flow, name, tmp_path):
     route = ROUTES[name]
@@ -58,6 +59,7 @@ def test_is_the_fitted_distribution(flow, name, tmp_path):
     np.testing.assert_array_equal(few.decode(few.encode(IMAGES)), IMAGES)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["mixture", "low_rank", "diagonal"])
 def test_latents_are_those_of_the_distribution(flow, name):
     """By their moments: the table of latents is made in another way than TFP draws."""
@@ -73,6 +75,7 @@ def test_latents_are_those_of_the_distribution(flow, name):
     np.testing.assert_allclose(cool - mean, (latents - mean) / 2, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_diagnosis_is_in_its_own_standard_deviations(flow):
     few = few_shot_flow(flow, SHOTS, FOR_PICTURES)
     own = diagnose_latents(few, few.sample(2000, seed=0).numpy(), seed=1).summary()
@@ -81,6 +84,7 @@ def test_diagnosis_is_in_its_own_standard_deviations(flow):
     assert other["standard_deviation"] > 1.2
 
 
+@pytest.mark.slow
 def test_of_the_flow_of_a_label(tmp_path):
     told = FLOWS["realnvp"](labels=(3, 5))
     told.adapt(random_images(1000, (4, 4, 1)))
