@@ -8,7 +8,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from conftest import FLOWS, random_images
+from conftest import random_images
 
 from tfp_realnvp import MultiscaleRealNVP, RealNVP
 
