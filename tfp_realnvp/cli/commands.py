@@ -197,7 +197,7 @@ def transfer(
     result = {**metrics, "output_dir": str(folder)}
     if export_to is not None:
         result["saved_model"] = str(
-            _export_transfer(config, few, comparison, kept, what, export_to)
+            _export_transfer(config, few, comparison, kept, metrics, what, export_to)
         )
     return result
 
@@ -257,6 +257,7 @@ def _export_transfer(
     few: flows.FewShotFlow,
     comparison: fewshot.Comparison,
     kept: str,
+    metrics: Result,
     what: str,
     folder: Path,
 ) -> Path:
@@ -272,7 +273,7 @@ def _export_transfer(
         f"{route.title}, fitted to those of the shots."
         + (" Before that, the flow was trained on from the shots." if route.adapted else ""),
         scores=scores,
-        documents={"config": config, "metrics": comparison.metrics()},
+        documents={"config": config, "metrics": metrics},
     )
 
 
