@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import math
 import re
+import sys
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -24,6 +25,8 @@ from tfp_realnvp.training.config import TrainingConfig
 from tfp_realnvp.training.goals import Goal
 
 __all__ = ["train"]
+
+LOST = 75  # exit status if another worker is gone: a temporary failure, in the words of sysexits.h
 
 
 def train(
@@ -58,6 +61,13 @@ def train(
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with the interrupted run in --run-dir.")
     ] = False,
+    wait: Annotated[
+        str | None,
+        typer.Option(
+            "--worker-timeout",
+            help="How long to wait at the start for the other workers, if TF_CONFIG names some; default: 5m.",
+        ),
+    ] = None,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace an earlier run in --run-dir.")
     ] = False,
@@ -80,25 +90,15 @@ def train(
     metrics.json, learning_curve.png and samples.png. Ctrl-C, SIGTERM and SIGHUP keep what was learned, and end
     it with the status 130, 143 or 129; --resume goes on.
 
+    If the environment variable TF_CONFIG names several workers, it must run on each of them, with the same
+    options and a --run-dir that all share. If one is lost, the others end with the status 75.
+
     Example: tfp-realnvp train --dataset mnist --hold-out 9 --run-dir runs/mnist
     """
-    for name, value in (("config_file", config_file), ("goal", goal)):
-        if value is not None and resume:
-            raise ValueError(
-                f"`{name}` is for a new run: leave it out with `resume`, which goes on with what the run was "
-                "started with."
-            )
-    if config_file is not None and goal is not None:
-        raise ValueError("`goal` and `config_file` both set options: leave one of them out.")
-    if config_file is not None:
-        config = with_file(config_file, options, context)
-    elif goal is not None:
-        config = for_goal(goal, options, context)
-    else:
-        config = make_config(options)
+    config = _config(context, config_file, goal, options, resume=resume)
     run_dir = run_dir or Path("runs") / re.sub(r"[^\w.-]+", "_", config.dataset)
     started = context.obj
-    every = None if checkpoint_every is None else (seconds(checkpoint_every) or math.inf)
+    every = _seconds(checkpoint_every)
     with quiet_start():
         if not resume:
             from tfp_realnvp import datasets  # noqa: PLC0415
@@ -108,6 +108,7 @@ def train(
         from tfp_realnvp.training.signals import EndAtSignal, EndedBySignal  # noqa: PLC0415
 
         hardware.use(device)
+    hardware.connect(wait=_seconds(wait))
     if resume:
         _check_resume(context, config, run_dir)
     try:
@@ -134,7 +135,44 @@ def train(
                 )
     except EndedBySignal as signal:
         raise typer.Exit(128 + signal.number) from None
+    except hardware.WorkerLostError as error:
+        print("Error:", error, file=sys.stderr)
+        raise typer.Exit(LOST) from None
+    if not hardware.workers.is_chief():
+        return
     show(metrics, as_json, *summary(metrics), f"everything is in {run_dir}")
+
+
+def _seconds(text: str | None) -> float | None:
+    """None if nothing was asked for."""
+    if text is None:
+        return None
+    number = seconds(text)
+    return math.inf if number is None else number
+
+
+def _config(
+    context: typer.Context,
+    config_file: Path | None,
+    goal: Goal | None,
+    options: dict[str, Any],
+    *,
+    resume: bool,
+) -> TrainingConfig:
+    """What the options, a file or a goal ask for."""
+    for name, value in (("config_file", config_file), ("goal", goal)):
+        if value is not None and resume:
+            raise ValueError(
+                f"`{name}` is for a new run: leave it out with `resume`, which goes on with what the run was "
+                "started with."
+            )
+    if config_file is not None and goal is not None:
+        raise ValueError("`goal` and `config_file` both set options: leave one of them out.")
+    if config_file is not None:
+        return with_file(config_file, options, context)
+    if goal is not None:
+        return for_goal(goal, options, context)
+    return make_config(options)
 
 
 def _signature() -> inspect.Signature:

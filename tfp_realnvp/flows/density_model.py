@@ -143,11 +143,32 @@ class DensityModel(StoresAllWeights, keras.Model, abc.ABC):
 
     def train_step(self, data):
         """As in Keras, with labels as inputs."""
-        return super().train_step(self._with_labels(data))
+        return self._logs(super().train_step(self._with_labels(data)))
 
     def test_step(self, data):
         """As in Keras, with labels as inputs."""
-        return super().test_step(self._with_labels(data))
+        return self._logs(super().test_step(self._with_labels(data)))
+
+    def _has_workers(self) -> bool:
+        """Whether several processes train this model together."""
+        resolver = getattr(self.distribute_strategy, "cluster_resolver", None)
+        return resolver is not None and bool(resolver.cluster_spec().as_dict())
+
+    def _logs(self, logs):
+        """With several workers as vectors of one entry: Keras takes their mean along the first axis."""
+        if not self._has_workers():
+            return logs
+        return tf.nest.map_structure(lambda value: tf.reshape(value, [1]), logs)
+
+    def _maybe_symbolic_build(self, iterator=None, data_batch=None):
+        """Keras takes the mean of all workers' images, which TensorFlow cannot: let it see those of one."""
+        if iterator is None or not self._has_workers():
+            super()._maybe_symbolic_build(iterator, data_batch)
+            return
+        _, _, batches = next(iter(iterator))
+        local = self.distribute_strategy.experimental_local_results
+        data_batch = tf.nest.map_structure(lambda column: local(column)[0], next(batches))
+        super()._maybe_symbolic_build(data_batch=data_batch)
 
     def predict_step(self, data):
         """As in Keras, with labels as inputs."""

@@ -33,6 +33,7 @@ batch size does not depend on the machine, since it decides what is learned. The
 by benchmarks/compare.py; those for GPUs are TensorFlow's advice and were not measured.
 """
 
+from tfp_realnvp.hardware import workers
 from tfp_realnvp.hardware.device import (
     DEVICES,
     Device,
@@ -44,10 +45,13 @@ from tfp_realnvp.hardware.device import (
     strategy,
     use,
 )
+from tfp_realnvp.hardware.workers import WorkerLostError, connect
 
 __all__ = [
     "DEVICES",
     "Device",
+    "WorkerLostError",
+    "connect",
     "cores",
     "default_precision",
     "describe",
@@ -55,4 +59,5 @@ __all__ = [
     "shards",
     "strategy",
     "use",
+    "workers",
 ]

@@ -7,6 +7,7 @@ import os
 import re
 from typing import TYPE_CHECKING, Literal
 
+from tfp_realnvp.hardware import workers
 from tfp_realnvp.hardware.amx import amx_works, cpu
 
 if TYPE_CHECKING:
@@ -94,10 +95,14 @@ def _numbers(device: Device) -> list[int]:
 def strategy() -> tf.distribute.Strategy:
     """How training is spread over the devices that `use` chose: TensorFlow's own strategy.
 
-    It is `MirroredStrategy` for several, each of which computes its part of every batch, and TensorFlow's
-    default for one. (Without a GPU, "several" are the logical CPUs that a program has set up itself.)
+    It is `MultiWorkerMirroredStrategy` for connected workers, `MirroredStrategy` for several devices of one
+    process, each of which computes its part of every batch, and TensorFlow's default for one device. (Without
+    a GPU, "several" are the logical CPUs that a program has set up itself.)
     """
     import tensorflow as tf  # noqa: PLC0415
+
+    if (of_workers := workers.strategy()) is not None:
+        return of_workers
 
     devices = tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("CPU")
     if _several and len(devices) > 1:

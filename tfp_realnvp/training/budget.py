@@ -1,10 +1,16 @@
-"""How much of a run is over; ends it when its time is."""
+"""How much of a run is over; ends it when its time is.
+
+Several workers must do the same in each step. So they agree on what time it is (`Budget.agree`), and all that
+depends on time looks at `Budget.elapsed` alone.
+"""
 
 from __future__ import annotations
 
 import time
 
 import keras
+
+from tfp_realnvp.hardware import workers
 
 __all__ = ["Budget", "CountSteps", "StopInTime"]
 
@@ -30,14 +36,20 @@ class Budget:
         self.step = 0
         self.over = False  # whether the time was up before the end
         self._start = started
+        self._agreed = time.monotonic() - started
 
     def elapsed(self) -> float:
-        """Seconds since the start of the run."""
-        return time.monotonic() - self._start
+        """Seconds since the start of the run; if there are several workers, until they last agreed."""
+        return self._agreed if workers.connected() else time.monotonic() - self._start
+
+    def agree(self) -> None:
+        """Let all workers have the same time. All of them must call it."""
+        [self._agreed] = workers.largest([time.monotonic() - self._start])
 
     def go_on_after(self, seconds: float) -> None:
         """Count so many seconds of an earlier process, too."""
         self._start -= seconds
+        self._agreed += seconds
 
     def is_used_up(self) -> bool:
         """Whether no time is left."""
@@ -56,7 +68,7 @@ class Budget:
 
 
 class CountSteps(keras.callbacks.Callback):
-    """Counts the steps of a budget. It is the first callback: the others read `budget.step`.
+    """Counts the steps of a budget, and its time. It is the first callback: the others read what it counts.
 
     Args:
       budget: of the run.
@@ -66,9 +78,14 @@ class CountSteps(keras.callbacks.Callback):
         super().__init__()
         self.budget = budget
 
+    def on_epoch_begin(self, epoch, logs=None):
+        """Look at the clock."""
+        self.budget.agree()
+
     def on_train_batch_end(self, batch, logs=None):
-        """Count those of one call."""
+        """Count the steps of one call, and look at the clock."""
         self.budget.step += self.model.steps_per_execution
+        self.budget.agree()
 
 
 class StopInTime(keras.callbacks.Callback):
@@ -87,7 +104,7 @@ class StopInTime(keras.callbacks.Callback):
 
     def on_train_batch_begin(self, batch, logs=None):
         """Start the clock of the call."""
-        self._start = time.monotonic()
+        self._start = self.budget.elapsed()
 
     def on_train_batch_end(self, batch, logs=None):
         """End the run if another call would leave too little time for the evaluation."""
@@ -96,7 +113,7 @@ class StopInTime(keras.callbacks.Callback):
             return
         self._calls += 1
         if self._calls > 1:  # the first one holds the compilation
-            self._seconds += time.monotonic() - self._start
+            self._seconds += budget.elapsed() - self._start
         call = self._seconds / max(1, self._calls - 1)
         if not budget.evaluated:
             # to score an image takes a third or a quarter of what training on it does

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -48,11 +47,13 @@ class Validate(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch, logs=None):
         """Score the averaged weights."""
-        start = time.monotonic()
-        score = self.score(self.average)
-        logs["val_bits_per_dim"] = score["bits_per_dim"]
-        seconds = (time.monotonic() - start) / score["images"]
         budget = self.budget
+        budget.agree()
+        start = budget.elapsed()
+        score = self.score(self.average)
+        budget.agree()
+        logs["val_bits_per_dim"] = score["bits_per_dim"]
+        seconds = (budget.elapsed() - start) / score["images"]
         if not budget.evaluated and budget.image_seconds:
             seconds = min(seconds, budget.image_seconds)  # the first time holds the compilation
         budget.image_seconds, budget.evaluated = seconds, True
@@ -196,11 +197,11 @@ class SaveState(keras.callbacks.Callback):
 
     def on_train_begin(self, logs=None):
         """Start the clock."""
-        self._last_look = time.monotonic()
+        self._last_look = self.budget.elapsed()
 
     def on_train_batch_end(self, batch, logs=None):
         """Write the state if the last time was long ago."""
-        now = time.monotonic()
+        now = self.budget.elapsed()
         if (
             now - max(self._last_look, self._last_write) > self.every
             and self.budget.step % self.steps
@@ -212,7 +213,7 @@ class SaveState(keras.callbacks.Callback):
     def on_epoch_end(self, epoch, logs=None):
         """Remember the end of an epoch, or of a run within it, and write it if the last time was long ago."""
         self.remember()
-        if time.monotonic() - self._last_write > self.every:
+        if self.budget.elapsed() - self._last_write > self.every:
             self._write()
 
     def _write(self):
@@ -220,7 +221,7 @@ class SaveState(keras.callbacks.Callback):
             self.write()
         except OSError as error:
             self.warn(f"Could not save the state of the run, going on: {error}")
-        self._last_write = time.monotonic()
+        self._last_write = self.budget.elapsed()
 
 
 class KeepMetrics(keras.callbacks.Callback):

@@ -135,6 +135,8 @@ def training_batches(
         return move_some(batch, share=augment, seed=own_seed)
 
     options = tf.data.Options()
+    # workers take each their part of every batch
+    options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.DATA
     options.autotune.enabled = (
         False  # an iterator's end waits for the tuner's sleep, up to a minute
     )

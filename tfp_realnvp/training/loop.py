@@ -15,6 +15,7 @@ from tfp_realnvp import datasets, evaluation, hardware, views
 from tfp_realnvp.files import replacing, write_json
 from tfp_realnvp.flows import ImageFlow, missing
 from tfp_realnvp.flows.options import OPTIONS
+from tfp_realnvp.hardware import workers
 from tfp_realnvp.optimizers import Adam
 from tfp_realnvp.training.average_weights import AverageWeights
 from tfp_realnvp.training.budget import Budget, CountSteps, StopInTime
@@ -75,7 +76,7 @@ class TrainingLoop:
         show_epochs: bool = True,
         checkpoint_every: float | None = None,
     ):
-        self.show_epochs = show_epochs
+        self.show_epochs = show_epochs and workers.is_chief()
         self.config, self.run, self.images, self.flow, self.say = config, run, images, flow, say
         if checkpoint_every is not None and not checkpoint_every >= 0:
             raise ValueError(f"`checkpoint_every` must be 0 or more, received {checkpoint_every}.")
@@ -137,7 +138,8 @@ class TrainingLoop:
         folder = self.run.state
         if not folder.is_there():
             return
-        if state := folder.read(self.say):
+        # the chief first: it removes a damaged one
+        if state := workers.chief_first(lambda: folder.read(self.say)):
             folder.read_into(training=self.save_state.variables, best=self.best.weights)
         else:
             state = self._read_state_of_former_version()
@@ -200,7 +202,8 @@ class TrainingLoop:
             self._save_at_end()
             self._draw()
             metrics = self._metrics(report)
-            write_json(metrics, self.run.metrics)
+            if workers.is_chief():
+                write_json(metrics, self.run.metrics)
         except KeyboardInterrupt as interruption:
             self.keep_best.keep_something()
             if isinstance(interruption, EndedBySignal) and interruption.between_steps:
@@ -217,7 +220,7 @@ class TrainingLoop:
             if self.history.rows:
                 self._save()
             raise
-        if not metrics["can_go_on"]:
+        if workers.is_chief() and not metrics["can_go_on"]:
             self.run.remove_state()
         return metrics
 
@@ -233,7 +236,7 @@ class TrainingLoop:
 
     def _train_classifier(self):
         """Before the flow, so that its time counts."""
-        if self.config.score_pictures:
+        if self.config.score_pictures and workers.is_chief():
             self.say("Training a classifier of the labels, which will score drawn pictures.")
             train, levels = self.images.train, self.images.levels
             self.classifier = evaluation.Classifier(train.images, train.labels, levels=levels)
@@ -246,7 +249,8 @@ class TrainingLoop:
             batch_size=self.batch_size,
             lines=self.show_epochs,
         )
-        callbacks = [*self._callbacks(), progress, *callbacks]
+        shown = [progress] if workers.is_chief() else []
+        callbacks = [*self._callbacks(), *shown, *callbacks]
         try:
             if rest := -self.budget.step % self.steps:
                 self._fit_epochs(1, rest, [KeepMetrics(self.metrics), *callbacks])
@@ -269,15 +273,16 @@ class TrainingLoop:
             fill_levels=images.levels if config.fill else None,
         )
         first = self.budget.step // self.steps
-        self.flow.fit(
-            batches,
-            steps_per_epoch=steps,
-            initial_epoch=first,
-            epochs=min(config.epochs, first + epochs),
-            shuffle=False,  # the batches are
-            callbacks=callbacks,
-            verbose=0,
-        )
+        with workers.losses_as_one_error():
+            self.flow.fit(
+                batches,
+                steps_per_epoch=steps,
+                initial_epoch=first,
+                epochs=min(config.epochs, first + epochs),
+                shuffle=False,  # the batches are
+                callbacks=callbacks,
+                verbose=0,
+            )
 
     def _callbacks(self) -> list[keras.callbacks.Callback]:
         """Those of the run, in the order in which each needs what others did before."""
@@ -309,8 +314,8 @@ class TrainingLoop:
         known = bool(model.labels) and set(images.labels) <= set(model.labels)
         labels = images.labels if known else None
         if not self.config.fill:
-            return evaluation.score(model.log_prob, images.images, labels)
-        log_prob = functools.partial(missing.log_prob_of_missing, model)
+            return evaluation.score(workers.share_out(model.log_prob), images.images, labels)
+        log_prob = workers.share_out(functools.partial(missing.log_prob_of_missing, model))
         return evaluation.score(log_prob, images.images, self._masks(images.images), labels)
 
     def _masks(self, images: np.ndarray) -> np.ndarray:
@@ -329,6 +334,8 @@ class TrainingLoop:
             best = Best(self.average.get_weights(), 1, math.nan)
         epoch, step, values = self.save_state.remembered
         self.best.set_weights(best.weights)
+        if not workers.is_chief():
+            return
         saved = epoch, step, best.epoch, len(self.history.rows)
         if self._saved == saved:
             return
@@ -358,6 +365,8 @@ class TrainingLoop:
             self.best.save(temporary)
 
     def _draw(self):
+        if not workers.is_chief():
+            return
         if self.config.fill:
             images = self._completions()
         else:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import functools
+import hashlib
 import importlib.util
 import math
 import platform
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from importlib import metadata
 from pathlib import Path
 
@@ -18,6 +21,7 @@ import numpy as np
 from tfp_realnvp import hardware
 from tfp_realnvp.flows import BY_NAME, ImageFlow, missing
 from tfp_realnvp.flows.density_model import ADAPT_IMAGES
+from tfp_realnvp.hardware import workers
 from tfp_realnvp.training.config import TrainingConfig
 from tfp_realnvp.training.images import RunImages, load_images
 from tfp_realnvp.training.loop import TrainingLoop
@@ -25,13 +29,15 @@ from tfp_realnvp.training.run_folder import RunFolder
 
 __all__ = ["build_flow", "resume", "train"]
 
+VISIBLE_SECONDS = 30.0  # for a file to be seen by another machine
 PACKAGES = ("tfp-realnvp", "tensorflow", "keras", "tensorflow-probability", "numpy")
 
 OnEpoch = Callable[[dict[str, float]], bool | None]
 
 
 def _say(message: str) -> None:
-    print(message, file=sys.stderr, flush=True)
+    if workers.is_chief():
+        print(message, file=sys.stderr, flush=True)
 
 
 def _no_report(row: dict[str, float]) -> None:
@@ -53,6 +59,9 @@ def train(
     checkpoint_every: float | None = None,
 ) -> dict:
     """Train a flow and write its run folder.
+
+    Connected workers (`hardware.connect`) all call it with the same arguments, and train together. The chief
+    writes the folder, and all must see it.
 
     Args:
       config: what to train on what.
@@ -78,7 +87,9 @@ def train(
       FileExistsError: the folder is not empty, or in use.
       FloatingPointError: training diverged; the best model so far is kept.
       KeyboardInterrupt: likewise; `resume` goes on.
-      ValueError, OSError: the data set cannot be had, or the folder not be written.
+      hardware.WorkerLostError: another worker is gone; `resume` goes on.
+      ValueError, OSError: the data set cannot be had, the folder not be written, or workers differ in what they
+        were asked, in their images or in the versions of packages.
 
     Example:
       End a run that is far from a score known to be possible:
@@ -90,14 +101,12 @@ def train(
     """
     started = time.monotonic() if started is None else started
     run = RunFolder(run_dir)
-    with run.locked():
-        run.check_free(overwrite=overwrite)
+    free = functools.partial(run.check_free, overwrite=overwrite)
+    with _prepared(config, run, free, checkpoint_every) as (resolved, images):
         logs = _tensorboard(run) if tensorboard else []
-        images = load_images(config)
-        config = config.resolved(len(images.train))
-        flow = build_flow(config, images)
+        flow = build_flow(resolved, images)
         loop = TrainingLoop(
-            config,
+            resolved,
             run,
             images,
             flow,
@@ -107,21 +116,22 @@ def train(
             show_epochs=show_epochs,
             checkpoint_every=checkpoint_every,
         )
-        run.clear()
-        run.write_config(
-            {
-                "training": dataclasses.asdict(config),
-                "data": {"sha256": images.checksum()},
-                "flow": {"class": type(flow).__name__, "config": flow.get_config()},
-                "versions": {name: metadata.version(name) for name in PACKAGES}
-                | {"python": platform.python_version()},
-                "device": hardware.name(),
-            }
-        )
+        if workers.is_chief():
+            run.clear()
+            run.write_config(
+                {
+                    "training": dataclasses.asdict(resolved),
+                    "data": {"sha256": images.checksum()},
+                    "flow": {"class": type(flow).__name__, "config": flow.get_config()},
+                    "versions": _versions(),
+                    "device": hardware.name(),
+                }
+            )
         try:
+            _check_shared(run)
             return loop.run_to_end(callbacks=[*logs, *callbacks], on_epoch=on_epoch)
         except Exception:
-            if not run.has_result():
+            if workers.is_chief() and not run.has_result():
                 run.clear()  # it would be in the way of a corrected run
             raise
 
@@ -157,20 +167,21 @@ def resume(
 
     Raises:
       FileNotFoundError: not a run folder.
+      hardware.WorkerLostError: as `train`.
       ValueError: the run is finished or its time is used up, it has no state to go on from, its images have
         changed, or the folder is damaged, an export or of another version.
     """
     started = time.monotonic() if started is None else started
     run = RunFolder(run_dir)
-    content = run.read_config()
-    config = TrainingConfig.from_json(content)
-    run.check_can_go_on()
+    with workers.together("reading the run folder"):
+        content = run.read_config()
+        config = TrainingConfig.from_json(content)
+        run.check_can_go_on()
     if time_limit is not None:
         limit = None if math.isinf(time_limit) else time_limit
         config = dataclasses.replace(config, time_limit=limit)
-    with run.locked():
+    with _prepared(config, run, run.check_can_go_on, checkpoint_every) as (config, images):
         logs = _tensorboard(run) if tensorboard else []
-        images = load_images(config)
         _check_images(images, content, config)
         flow = build_flow(config, images)
         loop = TrainingLoop(
@@ -192,6 +203,59 @@ def resume(
         return loop.run_to_end(callbacks=[*logs, *callbacks], on_epoch=on_epoch)
 
 
+@contextlib.contextmanager
+def _prepared(
+    config: TrainingConfig,
+    run: RunFolder,
+    check_folder: Callable[[], None],
+    checkpoint_every: float | None,
+) -> Iterator[tuple[TrainingConfig, RunImages]]:
+    """The resolved configuration and its images, with the folder locked; all workers have the same."""
+    with contextlib.ExitStack() as stack:
+        with workers.together("its preparations"):
+            if workers.is_chief():
+                stack.enter_context(run.locked())
+                check_folder()
+            images = load_images(config)
+            config = config.resolved(len(images.train))
+        if workers.connected():
+            options = dataclasses.asdict(config) | {"checkpoint_every": checkpoint_every}
+            del options["manual_dir"]  # machines may have the same files in different places
+            workers.check_agreement(
+                {"options": options, "images": images.checksum(), "versions": _versions()}
+            )
+        yield config, images
+
+
+def _versions() -> dict[str, str]:
+    return {name: metadata.version(name) for name in PACKAGES} | {
+        "python": platform.python_version()
+    }
+
+
+def _check_shared(run: RunFolder) -> None:
+    """Make sure that all workers see the folder of the chief: an interrupted run goes on from there."""
+    if not workers.connected():
+        return
+    digest = np.frombuffer(hashlib.sha256(_content(run)).digest(), np.uint8)
+    of_chief = workers.of_chief(digest)
+    end = time.monotonic() + VISIBLE_SECONDS
+    while (seen := hashlib.sha256(_content(run)).digest()) != of_chief.tobytes():
+        if time.monotonic() > end:
+            break
+        time.sleep(0.1)
+    blind = np.flatnonzero(workers.gather(np.array([seen != of_chief.tobytes()])))
+    if len(blind):
+        raise ValueError(
+            f"`run_dir` {run.path} must be a folder that all workers share: worker "
+            f"{', '.join(map(str, blind))} does not see what the chief wrote there."
+        )
+
+
+def _content(run: RunFolder) -> bytes:
+    return run.config.read_bytes() if run.config.is_file() else b""
+
+
 def _check_images(images: RunImages, content: dict, config: TrainingConfig) -> None:
     """Make sure that the images are those of the run's start, which its config.json tells since version 0.5."""
     data = content.get("data")
@@ -211,6 +275,8 @@ def build_flow(config: TrainingConfig, images: RunImages) -> ImageFlow:
         masks = missing.random_masks(len(first), images.image_shape, seed=[config.seed, 0])
         first = missing.hide(first, masks)
     flow.adapt(first)
+    if workers.connected():  # machines may round differently
+        flow.set_weights([workers.of_chief(weight) for weight in flow.get_weights()])
     return flow
 
 
@@ -228,6 +294,8 @@ def _new_flow(config: TrainingConfig, images: RunImages) -> ImageFlow:
 
 
 def _tensorboard(run: RunFolder) -> list[keras.callbacks.Callback]:
+    if not workers.is_chief():
+        return []
     if importlib.util.find_spec("tensorboard") is None:
         raise ModuleNotFoundError(
             "logs for TensorBoard need the package tensorboard: pip install -e '.[tensorboard]'."

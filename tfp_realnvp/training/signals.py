@@ -7,6 +7,8 @@ from types import FrameType
 
 import keras
 
+from tfp_realnvp.hardware import workers
+
 __all__ = ["EndAtSignal", "EndedBySignal"]
 
 SIGNALS = [
@@ -34,7 +36,7 @@ class EndAtSignal(keras.callbacks.Callback):
     Python raises a KeyboardInterrupt wherever it is, and where that is a destructor, as often in TensorFlow's
     tracing, Python ignores it. Therefore a signal is only noted while a model trains. A second Ctrl-C, and a
     signal at any other time, is an exception at once. Signals that are ignored, by `nohup` for example, stay
-    ignored.
+    ignored. A signal to one of several workers ends the training of all.
 
     Raises:
       EndedBySignal: a signal came.
@@ -87,5 +89,6 @@ class EndAtSignal(keras.callbacks.Callback):
             raise EndedBySignal(self._received)
 
     def _check(self, *, between_steps=False):
-        if self._received is not None:
-            raise EndedBySignal(self._received, between_steps=between_steps)
+        [received] = workers.largest([self._received or 0])
+        if received:
+            raise EndedBySignal(int(received), between_steps=between_steps)

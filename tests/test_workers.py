@@ -1,0 +1,196 @@
+"""Several workers: real processes, which reach each other on this machine's loopback."""
+
+import contextlib
+import hashlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+from tfp_realnvp.hardware import workers
+from tfp_realnvp.training import runs
+from tfp_realnvp.training.run_folder import RunFolder
+
+pytestmark = pytest.mark.slow
+
+SIZE = (
+    "--flow", "realnvp", "--width", "32", "--depth", "2", "--batch-size", "128", "--precision", "float32",
+    "--learning-rate", "3e-4",
+)  # fmt: skip
+ENDLESS = ("--epochs", 100_000, "--patience", 100_000)
+
+
+def cluster(workers=2):
+    """An environment for each worker of a new cluster."""
+    with contextlib.ExitStack() as stack:
+        sockets = [
+            stack.enter_context(socket.create_server(("localhost", 0))) for _ in range(workers)
+        ]
+        addresses = [f"localhost:{server.getsockname()[1]}" for server in sockets]
+    jobs = {"worker": addresses}
+    return [
+        os.environ
+        | {"TF_CONFIG": json.dumps({"cluster": jobs, "task": {"type": "worker", "index": index}})}
+        for index in range(workers)
+    ]
+
+
+def start(environment, folder, *arguments):
+    command = [sys.executable, "-m", "tfp_realnvp", "train", *SIZE, "--run-dir", folder, *arguments]
+    return subprocess.Popen(
+        list(map(str, command)),
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+@contextlib.contextmanager
+def training(*commands):
+    """Workers, each with its own arguments after the run folder; they are killed at the end."""
+    processes = [
+        start(environment, *command)
+        for environment, command in zip(cluster(len(commands)), commands, strict=True)
+    ]
+    try:
+        yield processes
+    finally:
+        for process in processes:
+            process.kill()
+            process.communicate()
+
+
+def ends(process, seconds=120):
+    """Exit status and what was printed."""
+    out, err = process.communicate(timeout=seconds)
+    return process.returncode, out, err
+
+
+def wait_for_state(folder, after=0.0):
+    end = time.monotonic() + 60
+    while not any(path.stat().st_mtime > after for path in (folder / "state").glob("*/SHA256SUMS")):
+        assert time.monotonic() < end, "no state was written"
+        time.sleep(0.1)
+
+
+def test_two_workers_as_one_process(tmp_path):
+    """The weights of 50 steps, the losses of all epochs and the scores."""
+    together, alone = tmp_path / "together", tmp_path / "alone"
+    with training(*[(together, "--epochs", 5, "--json")] * 2) as (chief, other):
+        status, out, err = ends(chief)
+        assert status == 0, err
+        status, nothing, err = ends(other)
+        assert (status, nothing) == (0, ""), err
+    process = start(os.environ, alone, "--epochs", 5, "--json")
+    status, expected, err = ends(process)
+    assert status == 0, err
+    received, expected = json.loads(out), json.loads(expected)
+    for split in ("train", "validation", "test"):
+        assert received[split]["images"] == expected[split]["images"]
+        assert received[split]["bits_per_dim"] == pytest.approx(
+            expected[split]["bits_per_dim"], rel=1e-4
+        )
+    both, one = RunFolder(together), RunFolder(alone)
+    for ours, theirs in zip(
+        both.load_model().get_weights(), one.load_model().get_weights(), strict=True
+    ):
+        np.testing.assert_allclose(ours, theirs, atol=1e-4)
+    losses = [[row["loss"] for row in run.read_history()] for run in (both, one)]
+    np.testing.assert_allclose(*losses, rtol=1e-4)
+
+
+def test_signal_to_one_worker_ends_all_and_they_go_on(tmp_path):
+    command = (tmp_path, *ENDLESS, "--checkpoint-every", "0s")
+    with training(command, command) as (chief, other):
+        wait_for_state(tmp_path)
+        other.send_signal(signal.SIGTERM)
+        for process in (chief, other):
+            assert ends(process)[0] == 128 + signal.SIGTERM
+    before = RunFolder(tmp_path).state.read(print)
+    resumed = (*command, "--resume", "--time-limit", "10m")
+    with training(resumed, resumed) as (chief, other):
+        wait_for_state(tmp_path, after=time.time())
+        chief.send_signal(signal.SIGTERM)
+        for process in (chief, other):
+            status, _, err = ends(process)
+            assert status == 128 + signal.SIGTERM, err
+    after = RunFolder(tmp_path).state.read(print)
+    assert (after.epoch, after.step) > (before.epoch, before.step)
+
+
+@pytest.mark.parametrize("killed", [0, 1], ids=["chief", "other"])
+def test_worker_that_dies(tmp_path, killed):
+    """The other ends within a minute, and says why; what was learned is there."""
+    command = (tmp_path, *ENDLESS, "--checkpoint-every", "0s")
+    with training(command, command) as processes:
+        wait_for_state(tmp_path)
+        processes[killed].kill()
+        status, _, err = ends(processes[1 - killed], seconds=60)
+        assert status == 75
+        assert "Error: worker" in err and "another worker is gone" in err
+    assert RunFolder(tmp_path).load_model()
+
+
+@pytest.mark.parametrize(
+    ("options", "error"),
+    [
+        ([("--epochs", 1), ("--epochs", 2)], "workers must have the same options"),
+        ([("--batch-size", 63)] * 2, "--batch-size must be a multiple of the number of devices, 2"),
+    ],
+    ids=["other options", "odd batch"],
+)
+def test_workers_that_do_not_fit_together(tmp_path, options, error):
+    with training(*[(tmp_path / "run", *own) for own in options]) as processes:
+        for process in processes:
+            status, _, err = ends(process)
+            assert status == 2
+            assert error in err
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("shared", [True, False])
+def test_folder_that_is_not_shared(tmp_path, monkeypatch, shared):
+    """As worker 1 sees it."""
+    run = RunFolder(tmp_path)
+    run.config.write_text("{}")
+    of_chief = hashlib.sha256(run.config.read_bytes()).digest()
+    if not shared:
+        run.config.unlink()
+    monkeypatch.setattr(runs, "VISIBLE_SECONDS", 0)
+    monkeypatch.setattr(workers, "connected", lambda: True)
+    monkeypatch.setattr(workers, "of_chief", lambda _: np.frombuffer(of_chief, np.uint8))
+    monkeypatch.setattr(workers, "gather", lambda sees: np.array([False, *sees]))
+    expected = (
+        contextlib.nullcontext()
+        if shared
+        else pytest.raises(ValueError, match="that all workers share: worker 1 does not see")
+    )
+    with expected:
+        runs._check_shared(run)
+
+
+def test_worker_that_cannot_start(tmp_path):
+    """Here the chief, because the folder is not empty."""
+    (tmp_path / "mine.txt").touch()
+    with training(*[(tmp_path, "--epochs", 1)] * 2) as (chief, other):
+        status, _, err = ends(chief)
+        assert status == 2 and "is not empty" in err
+        status, _, err = ends(other)
+        assert status == 75 and "worker 0 failed in its preparations" in err
+
+
+def test_worker_that_never_comes(tmp_path):
+    environment, other = cluster()
+    process = start(environment, tmp_path / "run", "--worker-timeout", "2s")
+    status, _, err = ends(process)
+    [missing] = json.loads(other["TF_CONFIG"])["cluster"]["worker"][1:]
+    assert status == 2
+    assert f"worker 0 did not reach {missing} in 2 s" in err
+    assert not (tmp_path / "run").exists()
