@@ -37,6 +37,7 @@ from tfp_realnvp.hardware import workers
 from tfp_realnvp.hardware.device import (
     DEVICES,
     Device,
+    connect,
     cores,
     default_precision,
     describe,
@@ -45,7 +46,7 @@ from tfp_realnvp.hardware.device import (
     strategy,
     use,
 )
-from tfp_realnvp.hardware.workers import WorkerLostError, connect
+from tfp_realnvp.hardware.workers import WorkerLostError
 
 __all__ = [
     "DEVICES",

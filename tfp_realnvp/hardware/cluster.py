@@ -126,9 +126,11 @@ def _listening(address: str) -> Iterator[None]:
 
     with server:
         threading.Thread(target=answer, daemon=True).start()
-        yield
-        with contextlib.suppress(OSError):
-            server.shutdown(socket.SHUT_RDWR)  # so that the thread ends
+        try:
+            yield
+        finally:
+            with contextlib.suppress(OSError):
+                server.shutdown(socket.SHUT_RDWR)  # so that the thread ends
 
 
 def _answers(address: str) -> bool:

@@ -9,17 +9,20 @@ from typing import TYPE_CHECKING, Literal
 
 from tfp_realnvp.hardware import workers
 from tfp_realnvp.hardware.amx import amx_works, cpu
+from tfp_realnvp.hardware.cluster import read_cluster
 
 if TYPE_CHECKING:
     import tensorflow as tf
 
 __all__ = [
-    "DEVICES", "Device", "cores", "default_precision", "describe", "name", "shards", "strategy", "use",
+    "DEVICES", "Device", "connect", "cores", "default_precision", "describe", "name", "shards", "strategy",
+    "use",
 ]  # fmt: skip
 
 Device = str  # one of these, or GPUs such as "gpu:0,gpu:2"
 DEVICES = ("auto", "cpu", "gpu", "all")
 _several = False  # whether training uses all devices that TensorFlow sees
+WAIT_SECONDS = 300.0  # for other workers, at the start
 SHARDED_CORES = 2  # where shards are the default; more cores were not measured
 
 
@@ -74,6 +77,38 @@ def use(device: Device = "auto", *, shards: int | None = None) -> None:
     ):
         with contextlib.suppress(RuntimeError):  # TensorFlow has begun: its threads stay
             _share_out(threads, SHARDED_CORES)
+
+
+def connect(*, wait: float | None = None) -> None:
+    """Connect this process with the other workers that TF_CONFIG names, the environment variable, if it does.
+
+    From then on, `train` trains on all of them. Call it after `use`, before TensorFlow computes anything. Each
+    worker uses a GPU of its machine, or all those that `use` was asked for.
+
+    Args:
+      wait: seconds to wait for the others; None means 300.
+
+    Raises:
+      ValueError: TF_CONFIG does not describe a cluster, other workers were not there in time, or TensorFlow has
+        begun.
+
+    Example:
+      In a script that runs on each of several machines:
+
+          hardware.use("auto")
+          hardware.connect()
+          training.train(TrainingConfig("mnist"), "/shared/runs/mnist")
+    """
+    import tensorflow as tf  # noqa: PLC0415  (slow to import)
+
+    cluster = read_cluster()
+    if cluster is None:
+        return
+    gpus = tf.config.get_visible_devices("GPU")
+    if len(gpus) > 1 and not _several:
+        with _in_time("device"):
+            tf.config.set_visible_devices(gpus[:1], "GPU")
+    workers.connect(cluster, wait=WAIT_SECONDS if wait is None else wait)
 
 
 def _numbers(device: Device) -> list[int]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
-from tfp_realnvp.hardware.cluster import Cluster, read_cluster, wait_for_workers
+from tfp_realnvp.hardware.cluster import Cluster, wait_for_workers
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -35,7 +35,6 @@ __all__ = [
 ]
 
 Result = TypeVar("Result")
-WAIT_SECONDS = 300.0  # for other workers, at the start
 CONNECT_SECONDS = 60.0  # for TensorFlow to connect workers that are all there
 GROUP = 1_000_000_007  # of our messages; TensorFlow numbers its own groups from 1 on
 _cluster: Cluster | None = None
@@ -46,33 +45,21 @@ class WorkerLostError(RuntimeError):
     """Another worker is gone, so that this one cannot go on."""
 
 
-def connect(*, wait: float | None = None) -> None:
-    """Connect this process with the other workers that TF_CONFIG, the environment variable, names, if it does.
-
-    From then on, `train` trains on all of them. Call it after `hardware.use`, before TensorFlow computes
-    anything.
+def connect(cluster: Cluster, *, wait: float) -> None:
+    """Connect this process with the other workers of a cluster, before TensorFlow computes anything.
 
     Args:
-      wait: seconds to wait for the others; None means 300.
+      cluster: of this process.
+      wait: seconds to wait for the others.
 
     Raises:
-      ValueError: TF_CONFIG does not describe a cluster, other workers were not there in time, or TensorFlow has
-        begun.
-
-    Example:
-      In a script that runs on each of several machines:
-
-          hardware.use("auto")
-          hardware.connect()
-          training.train(TrainingConfig("mnist"), "/shared/runs/mnist")
+      ValueError: they were not there in time, or TensorFlow has begun.
     """
     import tensorflow as tf  # noqa: PLC0415  (slow to import)
 
     global _cluster, _strategy  # noqa: PLW0603  (one setting of the process, as TensorFlow's own are)
-    cluster = read_cluster()
-    if cluster is None or _strategy is not None:
+    if _strategy is not None:
         return
-    wait = WAIT_SECONDS if wait is None else wait
     wait_for_workers(cluster, seconds=wait)
     # a worker that ended just now would leave TensorFlow waiting, where no exception reaches it
     faulthandler.dump_traceback_later(CONNECT_SECONDS, exit=True)

@@ -1,0 +1,118 @@
+"""TF_CONFIG, and the wait for other workers."""
+
+import json
+import socket
+import threading
+import time
+
+import pytest
+
+from tfp_realnvp.hardware import cluster, workers
+from tfp_realnvp.hardware.cluster import Cluster, read_cluster, wait_for_workers
+
+TWO = '{"cluster": {"worker": ["a:1", "b:2"]}'
+ADDRESSES = ["a:1", "b:2", "[::1]:3"]
+
+
+def read(monkeypatch, jobs, task):
+    monkeypatch.setenv("TF_CONFIG", json.dumps({"cluster": jobs, "task": task}))
+    return read_cluster()
+
+
+@pytest.mark.parametrize("kind", ["index", "string"])
+def test_cluster(monkeypatch, kind):
+    """The chief is worker 0; Vertex AI writes the index as a string."""
+    number = {"index": int, "string": str}[kind]
+    jobs = {"chief": ["c:9"], "worker": ADDRESSES}
+    found = read(monkeypatch, jobs, {"type": "worker", "index": number(1)})
+    assert found == Cluster(("c:9", *ADDRESSES), 2)
+    assert read(monkeypatch, jobs, {"type": "chief", "index": number(0)}).index == 0
+
+
+def test_one_worker_alone(monkeypatch):
+    assert read(monkeypatch, {"worker": ["a:1"]}, {"type": "worker", "index": 0}) is None
+    assert read(monkeypatch, {}, {}) is None
+    monkeypatch.delenv("TF_CONFIG")
+    assert read_cluster() is None
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("{", "Expecting property name"),
+        ("[" * 100_000, "recursion"),
+        (" " + "x" * 1_000_001, "too long"),
+        ("[]", "no attribute"),
+        ('{"cluster": 3, "task": {}}', "no attribute"),
+        (TWO + "}", "it lacks 'task'"),
+        (TWO + ', "task": {"type": "worker"}}', "it lacks 'index'"),
+        (TWO + ', "task": {"type": "ps", "index": 0}}', "'ps' does not train"),
+        (TWO + ', "task": {"type": "worker", "index": 2}}', "there is no worker 2"),
+        (TWO + ', "task": {"type": "worker", "index": -1}}', "there is no worker -1"),
+        (TWO + ', "task": {"type": "worker", "index": "x"}}', "invalid literal"),
+        ('{"cluster": {"worker": ["a:1", "b"]}, "task": {}}', "'b' is not host:port"),
+        ('{"cluster": {"worker": ["a:1", 2]}, "task": {}}', "expected string"),
+        ('{"cluster": {"worker": ["a:1", "a:1"]}, "task": {}}', "the same address"),
+        ('{"cluster": {"chief": ["a:1", "b:1"]}, "task": {}}', "at most one chief"),
+        ('{"cluster": {"ps": ["a:1"]}, "task": {}}', "there must be workers"),
+    ],
+)  # fmt: skip
+def test_bad_cluster(monkeypatch, text, reason):
+    monkeypatch.setenv("TF_CONFIG", text)
+    with pytest.raises(
+        ValueError, match=r"TF_CONFIG does not describe a cluster \(.*Unset it"
+    ) as error:
+        read_cluster()
+    assert reason in str(error.value)
+
+
+@pytest.fixture
+def addresses():
+    servers = [socket.create_server(("localhost", 0)) for _ in range(3)]
+    addresses = tuple(f"localhost:{server.getsockname()[1]}" for server in servers)
+    for server in servers:
+        server.close()
+    return addresses
+
+
+def test_workers_find_each_other(addresses):
+    everybody = threading.Barrier(3, timeout=60)
+    found = []
+
+    def work(index):
+        wait_for_workers(Cluster(addresses, index), seconds=60)
+        with cluster._listening(addresses[index]):  # as TensorFlow's server does from then on
+            everybody.wait()
+        found.append(index)
+
+    threads = [threading.Thread(target=work, args=[index]) for index in range(3)]
+    for thread in threads:
+        assert not found
+        thread.start()
+        time.sleep(0.3)
+    for thread in threads:
+        thread.join()
+    assert sorted(found) == [0, 1, 2]
+
+
+def test_missing_worker(addresses):
+    others = f"{min(addresses[1:])}, {max(addresses[1:])}"
+    with pytest.raises(ValueError, match=f"worker 0 did not reach {others} in 0 s"):
+        wait_for_workers(Cluster(addresses, 0), seconds=0)
+    with cluster._listening(addresses[0]):  # the port is free again
+        pass
+
+
+def test_address_in_use(addresses):
+    with cluster._listening(addresses[0]), pytest.raises(ValueError, match="cannot listen at"):
+        wait_for_workers(Cluster(addresses, 0), seconds=0)
+
+
+def test_alone():
+    """Without other workers nothing is sent."""
+    assert workers.is_chief() and workers.workers() == 1 and not workers.connected()
+    assert workers.largest([2.0, 1.0]) == [2.0, 1.0]
+    assert workers.of_chief([1, 2]).tolist() == [1, 2]
+    assert workers.chief_first(lambda: 7) == 7
+    assert workers.share_out(len) is len
+    workers.check_agreement({"options": 1})
