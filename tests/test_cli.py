@@ -298,6 +298,8 @@ def test_conditional(call, tmp_path, flow):
     drawn = tmp_path / "threes.png"
     assert call("sample", run, "--labels", "3", "--num", 10, "--output", drawn)[0] == 0
     assert drawn.is_file()
+    if flow == "multiscale":  # what comes is the same for both, and takes a minute
+        return
     status, _, errors = call("transfer", run)
     assert status == 2 and "--given must be the label that the class-conditional model" in errors
     few = tmp_path / "few"

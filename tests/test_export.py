@@ -140,33 +140,27 @@ def test_saved_model_cli(flow, exported, tmp_path):
     seed = ["--input_exprs", "num_samples=2;seed=[1,2];temperature=0.5"]
     seeds = ["--input_exprs", "seed=[[1,2],[3,4]];temperature=[0.5,1.0]"]
     runs = {
-        "serving_default": images, "log_prob": images, "encode": images,
-        "decode": latents_input, "decode_png": latents_input,
-        "sample": seed, "sample_png": seed, "sample_rows": seeds, "sample_rows_png": seeds,
+        "serving_default": images, "encode": images, "decode": latents_input, "sample": seed,
+        "sample_rows_png": seeds,
     }  # fmt: skip
     model = ["--dir", exported, "--tag_set", "serve"]
     shown = _saved_model_cli("show", *model)
     assert {line.split('"')[1] for line in shown.splitlines() if "SignatureDef key" in line} == {
-        *runs, "__saved_model_init_op",
+        *runs, "log_prob", "decode_png", "sample_png", "sample_rows", "__saved_model_init_op",
     }  # fmt: skip
+    _saved_model_cli("show", "--dir", exported, "--all")
     found = {}
     for name, arguments in runs.items():
-        _saved_model_cli("show", *model, "--signature_def", name)
         folder = tmp_path / name
         _saved_model_cli("run", *model, "--signature_def", name, *arguments, "--outdir", folder)
         found[name] = {path.stem: path for path in folder.iterdir()}
-    for name in ("serving_default", "log_prob"):
-        np.testing.assert_allclose(
-            np.load(found[name]["log_prob"]), flow.log_prob(IMAGES), rtol=1e-5
-        )
+    log_prob = np.load(found["serving_default"]["log_prob"])
+    np.testing.assert_allclose(log_prob, flow.log_prob(IMAGES), rtol=1e-5)
     np.testing.assert_allclose(np.load(found["encode"]["latents"]), latents, rtol=1e-4, atol=1e-5)
     np.testing.assert_array_equal(np.load(found["decode"]["images"]), IMAGES)
     expected = flow.sample(2, seed=[1, 2], temperature=0.5)
     np.testing.assert_array_equal(np.load(found["sample"]["images"]), expected)
-    row = np.load(found["sample_rows"]["images"])[0]
-    np.testing.assert_array_equal(row, flow.sample(1, seed=[1, 2], temperature=0.5)[0])
-    for name in ("sample_png", "sample_rows_png", "decode_png"):
-        assert "images_bytes" in found[name]
+    assert "images_bytes" in found["sample_rows_png"]
 
 
 @pytest.mark.slow
@@ -232,11 +226,8 @@ export(flow, folder, warm_up_requests=[1])
 @pytest.mark.parametrize(
     ("moment", "versions"),
     [
-        ("tempfile.mkdtemp", []),
+        # test_kills.py kills at others
         ("variables", []),
-        ("saved_model.pb", []),
-        ("model_card.md", []),
-        ("tf_serving_warmup_requests", []),
         ("os.rename", []),
         ("os.rmdir", [1]),
     ],

@@ -1,4 +1,4 @@
-"""Where images come from: embedded digits, TensorFlow Datasets, idx files, npz files, PNG files."""
+"""Where images come from: embedded digits, TensorFlow Datasets, idx, npz and PNG files, TFRecord shards."""
 
 import warnings
 
@@ -6,10 +6,12 @@ from tfp_realnvp.datasets.images import ImageSet, LabelledImages, concatenate
 from tfp_realnvp.datasets.png import png_files, read_png, read_png_folder
 from tfp_realnvp.datasets.sources import check, load
 from tfp_realnvp.datasets.subsets import draw_shots, draw_shots_and_others, split
+from tfp_realnvp.datasets.tfrecords import StoredImages, write_tfrecords
 
 __all__ = [
     "ImageSet",
     "LabelledImages",
+    "StoredImages",
     "check",
     "concatenate",
     "draw_shots",
@@ -19,6 +21,7 @@ __all__ = [
     "read_png",
     "read_png_folder",
     "split",
+    "write_tfrecords",
 ]
 
 

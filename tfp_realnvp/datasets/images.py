@@ -1,4 +1,4 @@
-"""Images in memory: `LabelledImages`, and `ImageSet`, which has two of them, for training and for testing."""
+"""`LabelledImages`, in memory or on disk, and `ImageSet`, which has two of them, for training and testing."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
+
+from tfp_realnvp.datasets.tfrecords import StoredImages
 
 __all__ = ["Arrays", "ImageSet", "LabelledImages", "concatenate"]
 
@@ -18,7 +20,7 @@ class LabelledImages:
     """Images and their labels.
 
     Attributes:
-      images: uint8 [n, height, width, channels].
+      images: uint8 [n, height, width, channels], an array or `StoredImages`.
       labels: int64 [n].
     """
 
@@ -42,6 +44,8 @@ class LabelledImages:
 
     def take(self, index: np.ndarray) -> LabelledImages:
         """The images at these positions, or those for which this bool array is True."""
+        if isinstance(self.images, StoredImages):
+            return LabelledImages(self.images.some(index), self.labels[index])
         return LabelledImages(self.images[index], self.labels[index])
 
     def only(self, labels: Iterable[int]) -> LabelledImages:

@@ -1,4 +1,4 @@
-"""Data sets by name: embedded digits, idx files, npz files, TensorFlow Datasets."""
+"""Data sets by name: embedded digits, idx files, npz files, TFRecord shards, TensorFlow Datasets."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from tfp_realnvp.datasets.images import ImageSet, LabelledImages
 from tfp_realnvp.datasets.npz import read_npz
 from tfp_realnvp.datasets.subsets import split
 from tfp_realnvp.datasets.tfds_reader import check_tfds, read_tfds, unknown_source
+from tfp_realnvp.datasets.tfrecords import check_tfrecords, read_tfrecords
 
 __all__ = ["check", "load"]
 
@@ -23,7 +24,8 @@ def load(
     Args:
       source: "digits" (8x8 pixels, 17 levels, embedded), "idx:FOLDER" (four idx files, raw or gzip),
         "npz:FILE" (with the keys `images` and `labels`, and for a test split `test_images` and
-        `test_labels`), or the name of an image set of TensorFlow Datasets, "mnist" for example.
+        `test_labels`), "tfrecord:FOLDER" (shards, see `read_tfrecords`; images stay on disk, so the set may be
+        larger than the memory), or the name of an image set of TensorFlow Datasets, "mnist" for example.
       manual_dir: for TensorFlow Datasets, a folder with the original files, downloaded beforehand.
       data_dir: for TensorFlow Datasets, the folder of prepared data sets (default: its own).
 
@@ -48,6 +50,8 @@ def load(
         train_arrays, test_arrays = read_idx_folder(Path(place))
     elif kind == "npz":
         train_arrays, test_arrays = read_npz(Path(place))
+    elif kind == "tfrecord":
+        train_arrays, test_arrays = read_tfrecords(Path(place))
     else:
         train_arrays, test_arrays = read_tfds(source, manual_dir=manual_dir, data_dir=data_dir)
     train = LabelledImages(*train_arrays)
@@ -75,12 +79,14 @@ def check(
       ValueError, OSError: as in `load`, except for errors that only reading the files can find.
     """
     kind, colon, place = source.partition(":")
-    if colon and (kind not in ("idx", "npz") or not place):
+    if colon and (kind not in ("idx", "npz", "tfrecord") or not place):
         raise unknown_source(source)
     if kind == "idx" and not Path(place).is_dir():
         raise FileNotFoundError(f"there is no folder {place}.")
     if kind == "npz" and not Path(place).is_file():
         raise FileNotFoundError(f"there is no file {place}.")
+    if kind == "tfrecord":
+        check_tfrecords(Path(place))
     if not colon and source != "digits":
         check_tfds(source, manual_dir=manual_dir, data_dir=data_dir)
 

@@ -24,8 +24,8 @@ NETWORK_SECONDS = 5  # how long to wait for the download server to answer
 def unknown_source(source: str) -> ValueError:
     """The error for an unknown source, which lists the known ones."""
     return ValueError(
-        f"unknown data set {source!r}: expected digits, idx:FOLDER, npz:FILE, or the name of an image set "
-        "of TensorFlow Datasets (mnist, fashion_mnist, kmnist, cifar10 ...)."
+        f"unknown data set {source!r}: expected digits, idx:FOLDER, npz:FILE, tfrecord:FOLDER, or the name of "
+        "an image set of TensorFlow Datasets (mnist, fashion_mnist, kmnist, cifar10 ...)."
     )
 
 

@@ -65,8 +65,8 @@ class TrainingConfig(_AnyFlowOptions):
 
     dataset: str = option(
         "digits",
-        "digits (8x8, embedded), idx:FOLDER, npz:FILE, or an image set of TensorFlow Datasets, such as "
-        "mnist, fashion_mnist, kmnist or cifar10",
+        "digits (8x8, embedded), idx:FOLDER, npz:FILE, tfrecord:FOLDER (it may be larger than the memory), or "
+        "an image set of TensorFlow Datasets, such as mnist, fashion_mnist, kmnist or cifar10",
     )
     manual_dir: str | None = option(
         None, "Files of a TensorFlow Datasets set, fetched beforehand; no network is used"

@@ -46,7 +46,10 @@ class RunImages:
         for part in (self.train, self.validation):
             for array in (part.images, part.labels.astype("<i8")):
                 digest.update(str(array.shape).encode())
-                digest.update(array.tobytes())
+                if isinstance(array, datasets.StoredImages):
+                    digest.update(array.fingerprint())
+                else:
+                    digest.update(array.tobytes())
         return digest.hexdigest()
 
     def scored(self, *, test: bool) -> dict[str, datasets.LabelledImages]:
@@ -98,7 +101,7 @@ def training_batches(
 
     Args:
       columns: uint8 images [n, height, width, channels], or a dictionary of them (`images`) and other arrays
-        with the same n; kept in memory as they are.
+        with the same n; kept in memory as they are. `StoredImages` stay on disk.
       batch_size: images in a batch; at the end of a pass, what does not fill a batch is left out.
       seed: of the orders and moves.
       first_step: how many batches to skip at the start, for a run that goes on.
@@ -112,7 +115,10 @@ def training_batches(
     """
     size = len(tf.nest.flatten(columns)[0])
     steps = size // batch_size
-    columns = tf.nest.map_structure(tf.constant, columns)
+    columns = tf.nest.map_structure(
+        lambda column: column if isinstance(column, datasets.StoredImages) else tf.constant(column),
+        columns,
+    )
 
     def batches_of_pass(number):
         order = tf.random.experimental.stateless_shuffle(
@@ -124,6 +130,8 @@ def training_batches(
 
     def take(index):
         def rows(column):
+            if isinstance(column, datasets.StoredImages):
+                return tf.ensure_shape(column.gather(index), [batch_size, *column.image_shape])
             return tf.ensure_shape(tf.gather(column, index), [batch_size, *column.shape[1:]])
 
         return tf.nest.map_structure(rows, columns)

@@ -44,6 +44,7 @@ LONG_EPOCH = 20  # steps; only such an epoch may end with a call from Python ins
 CHECKPOINT_SECONDS = 60.0  # between two writings of what `resume` needs
 DRAWN = 40  # images in samples.png
 SCORED_PICTURES = 5000  # that are drawn, and compared with as many test images
+MOST_CLASSIFIED = 100_000  # images that the classifier of pictures learns from
 MASKS_SEED = 2**31  # no step of training has it
 SAME = 0.001  # bits per dimension between two machines' scores of the same model
 
@@ -239,7 +240,10 @@ class TrainingLoop:
         if self.config.score_pictures and workers.is_chief():
             self.say("Training a classifier of the labels, which will score drawn pictures.")
             train, levels = self.images.train, self.images.levels
-            self.classifier = evaluation.Classifier(train.images, train.labels, levels=levels)
+            some = slice(MOST_CLASSIFIED)
+            self.classifier = evaluation.Classifier(
+                train.images[some], train.labels[some], levels=levels
+            )
 
     def _fit(self, callbacks: Sequence[keras.callbacks.Callback]):
         config = self.config

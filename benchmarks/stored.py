@@ -1,0 +1,83 @@
+"""The memory of training from shards on disk, over the size of the set: a table in Markdown.
+
+    python benchmarks/stored.py [--gigabytes .2 2]
+
+Each set is of random images of 32x32 pixels in three colours, as TFRecord shards in a temporary folder, which
+needs as much room. Noise does not compress: the shards are as large as the images. A process trains a small
+flow from them for some seconds by `tfp-realnvp train`; its peak memory counts.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+
+import numpy as np
+from shared import make_parser, print_header, print_row
+
+from tfp_realnvp import datasets
+
+SHAPE = (32, 32, 3)
+BLOCK = 100  # images that are drawn together
+SHARDS = 8
+TEST = 500
+FLOW = ["--channels", "16", "--blocks", "1", "--heads", "0", "--validation", ".001"]
+
+
+def main():
+    """Print the table."""
+    parser = make_parser(__doc__, mnist=None)
+    parser.add_argument("--gigabytes", type=float, nargs="+", default=[0.2, 2.0])
+    parser.add_argument("--seconds", type=int, default=60, help="of each training")
+    options = parser.parse_args()
+    print_header(
+        "shards, GB", "images", "a look at each, s", "training, images/s", "peak memory, MB"
+    )
+    for gigabytes in options.gigabytes:
+        count = round(gigabytes * 1e9 / np.prod(SHAPE))
+        with tempfile.TemporaryDirectory() as folder:
+            write(folder, "train", count)
+            write(folder, "test", TEST)
+            started = time.perf_counter()
+            datasets.load(f"tfrecord:{folder}")
+            look = time.perf_counter() - started
+            metrics, peak = train(folder, options.seconds + look)
+        speed = f"{metrics['images_per_second']:,.0f}"
+        print_row(gigabytes, f"{count:,}", f"{look:.0f}", speed, f"{peak / 1e6:,.0f}")
+
+
+def write(folder, part, count):
+    """Shards of so many images."""
+    random = np.random.default_rng(0)
+
+    def images():
+        for start in range(0, count, BLOCK):
+            block = random.integers(256, size=(BLOCK, *SHAPE), dtype=np.uint8)
+            yield from block[: count - start]
+
+    labels = (number % 10 for number in range(count))
+    datasets.write_tfrecords(images(), labels, folder, part=part, shards=SHARDS)
+
+
+def train(folder, seconds):
+    """(metrics, peak memory in bytes) of a process."""
+    command = [
+        sys.executable,
+        "-m",
+        "tfp_realnvp",
+        "train",
+        "--dataset",
+        f"tfrecord:{folder}",
+        *FLOW,
+    ]
+    command += ["--time-limit", f"{seconds:.0f}s", "--run-dir", f"{folder}/run", "--json"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    output = process.stdout.read()
+    _, _, usage = os.wait4(process.pid, 0)
+    return json.loads(output), usage.ru_maxrss * 1024
+
+
+if __name__ == "__main__":
+    main()
