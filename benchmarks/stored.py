@@ -1,9 +1,9 @@
-"""The memory of training from shards on disk, over the size of the set: a table in Markdown.
+"""The memory of training from TFRecord files, over the size of the set: a table in Markdown.
 
     python benchmarks/stored.py [--gigabytes .2 2]
 
-Each set is of random images of 32x32 pixels in three colours, as TFRecord shards in a temporary folder, which
-needs as much room. Noise does not compress: the shards are as large as the images. A process trains a small
+Each set is of random images of 32x32 pixels in three colours, as eight files in a temporary folder, which
+needs as much room. Noise does not compress: the files are as large as the images. A process trains a small
 flow from them for some seconds by `tfp-realnvp train`; its peak memory counts.
 """
 
@@ -21,7 +21,7 @@ from tfp_realnvp import datasets
 
 SHAPE = (32, 32, 3)
 BLOCK = 100  # images that are drawn together
-SHARDS = 8
+FILES = 8
 TEST = 500
 FLOW = ["--channels", "16", "--blocks", "1", "--heads", "0", "--validation", ".001"]
 
@@ -33,7 +33,7 @@ def main():
     parser.add_argument("--seconds", type=int, default=60, help="of each training")
     options = parser.parse_args()
     print_header(
-        "shards, GB", "images", "a look at each, s", "training, images/s", "peak memory, MB"
+        "files, GB", "images", "a look at each, s", "training, images/s", "peak memory, MB"
     )
     for gigabytes in options.gigabytes:
         count = round(gigabytes * 1e9 / np.prod(SHAPE))
@@ -49,7 +49,7 @@ def main():
 
 
 def write(folder, part, count):
-    """Shards of so many images."""
+    """Files with so many images."""
     random = np.random.default_rng(0)
 
     def images():
@@ -58,7 +58,7 @@ def write(folder, part, count):
             yield from block[: count - start]
 
     labels = (number % 10 for number in range(count))
-    datasets.write_tfrecords(images(), labels, folder, part=part, shards=SHARDS)
+    datasets.write_tfrecords(images(), labels, folder, part=part, files=FILES)
 
 
 def train(folder, seconds):

@@ -1,4 +1,4 @@
-"""Shards on disk: what is read, what is refused, and training from them."""
+"""TFRecord files: what is read, what is refused, and training from them."""
 
 import dataclasses
 import functools
@@ -15,12 +15,12 @@ from tfp_realnvp.training.run_folder import RunFolder
 RANDOM = np.random.default_rng(0)
 
 
-def make(folder, count=50, image_shape=(8, 8, 1), part="train", shards=3, **options):
+def make(folder, count=50, image_shape=(8, 8, 1), part="train", files=3, **options):
     images = RANDOM.integers(256, size=(count, *image_shape), dtype=np.uint8)
     labels = RANDOM.integers(10, size=count)
-    datasets.write_tfrecords(images, labels, folder, part=part, shards=shards, **options)
-    # images are dealt out to the shards
-    order = np.concatenate([np.arange(count)[first::shards] for first in range(shards)])
+    datasets.write_tfrecords(images, labels, folder, part=part, files=files, **options)
+    # images are dealt out to the files
+    order = np.concatenate([np.arange(count)[first::files] for first in range(files)])
     return images[order], labels[order]
 
 
@@ -52,7 +52,7 @@ def test_reads_what_was_written(tmp_path, channels):
 
 
 def test_more_than_is_read_at_once(tmp_path):
-    images, labels = make(tmp_path, 2500, (2, 2, 1), shards=1)
+    images, labels = make(tmp_path, 2500, (2, 2, 1), files=1)
     expected = datasets.split(datasets.LabelledImages(images, labels), fraction=0.2)[0].images
     np.testing.assert_array_equal(load(tmp_path).train.images, expected)
     assert len(expected) > 1024
@@ -76,8 +76,8 @@ def test_batches_are_those_of_arrays(tmp_path, columns):
 
 
 def test_training_is_that_from_arrays(tmp_path):
-    images, labels = make(tmp_path / "shards", 100)
-    others, their_labels = make(tmp_path / "shards", 20, part="test")
+    images, labels = make(tmp_path / "files", 100)
+    others, their_labels = make(tmp_path / "files", 20, part="test")
     np.savez(
         tmp_path / "all.npz",
         images=images,
@@ -87,7 +87,7 @@ def test_training_is_that_from_arrays(tmp_path):
     )
     config = TrainingConfig("digits", flow="realnvp", width=8, depth=2, batch_size=20, epochs=2)
     ends = []
-    for source in (f"tfrecord:{tmp_path / 'shards'}", f"npz:{tmp_path / 'all.npz'}"):
+    for source in (f"tfrecord:{tmp_path / 'files'}", f"npz:{tmp_path / 'all.npz'}"):
         run = RunFolder(tmp_path / source[:3])
         metrics = training.train(dataclasses.replace(config, dataset=source), run.path)
         ends.append([metrics["test"]["bits_per_dim"], *run.load_model().get_weights()])
@@ -106,7 +106,7 @@ def damage(file):
 
 
 def rewrite(file, **features):
-    """A shard with one record that has these features, each a value."""
+    """A file with one record that has these features, each a value."""
     kinds = {
         bytes: lambda value: tf.train.Feature(bytes_list=tf.train.BytesList(value=[value])),
         int: lambda value: tf.train.Feature(int64_list=tf.train.Int64List(value=[value])),
@@ -133,7 +133,7 @@ def bomb():
         (truncate, "is truncated or damaged after"),
         (damage, "is truncated or damaged after"),
         (lambda file: file.write_bytes(b""), "has no records"),
-        (lambda file: file.write_bytes(b"no shard at all, but text"), "is truncated or damaged after 0 images"),
+        (lambda file: file.write_bytes(b"not a record, but text"), "is truncated or damaged after 0 images"),
         (functools.partial(rewrite, image=png(8, 8, 1)), "label.*expected TFRecords of"),
         (functools.partial(rewrite, label=3), "image.*expected TFRecords of"),
         (functools.partial(rewrite, image=b"GIF89a..", label=3), "must be a PNG file, received one"),
@@ -145,15 +145,15 @@ def bomb():
         (functools.partial(rewrite, image=bomb(), label=3), "received 100000x100000"),
     ],
 )  # fmt: skip
-def test_bad_shards(tmp_path, spoil, words):
+def test_bad_files(tmp_path, spoil, words):
     make(tmp_path)
     spoil(tmp_path / "train.tfrecord-00001-of-00003")
     with pytest.raises(ValueError, match=words):
         load(tmp_path)
 
 
-def test_no_shards(tmp_path):
-    with pytest.raises(FileNotFoundError, match="there are no shards for training in"):
+def test_no_files(tmp_path):
+    with pytest.raises(FileNotFoundError, match="there are no TFRecord files for training in"):
         datasets.check(f"tfrecord:{tmp_path}")
     with pytest.raises(ValueError, match="unknown data set"):
         datasets.check("tfrecord:")
@@ -161,7 +161,7 @@ def test_no_shards(tmp_path):
 
 def test_nothing_is_overwritten(tmp_path):
     make(tmp_path)
-    with pytest.raises(FileExistsError, match="has shards for `part` train already"):
+    with pytest.raises(FileExistsError, match="has TFRecord files for `part` train already"):
         make(tmp_path)
     with pytest.raises(ValueError, match="`part` must be train or test"):
         make(tmp_path, part="validation")

@@ -1,4 +1,4 @@
-"""Where images come from: embedded digits, TensorFlow Datasets, idx, npz and PNG files, TFRecord shards."""
+"""Where images come from: embedded digits, TensorFlow Datasets, idx, npz, TFRecord and PNG files."""
 
 import warnings
 

@@ -1,4 +1,4 @@
-"""Data sets by name: embedded digits, idx files, npz files, TFRecord shards, TensorFlow Datasets."""
+"""Data sets by name: embedded digits, idx, npz and TFRecord files, TensorFlow Datasets."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def load(
     Args:
       source: "digits" (8x8 pixels, 17 levels, embedded), "idx:FOLDER" (four idx files, raw or gzip),
         "npz:FILE" (with the keys `images` and `labels`, and for a test split `test_images` and
-        `test_labels`), "tfrecord:FOLDER" (shards, see `read_tfrecords`; images stay on disk, so the set may be
+        `test_labels`), "tfrecord:FOLDER" (see `read_tfrecords`; images stay on disk, so the set may be
         larger than the memory), or the name of an image set of TensorFlow Datasets, "mnist" for example.
       manual_dir: for TensorFlow Datasets, a folder with the original files, downloaded beforehand.
       data_dir: for TensorFlow Datasets, the folder of prepared data sets (default: its own).

@@ -1,4 +1,4 @@
-"""Images that stay on disk: TFRecord shards of PNG files, of which any rows can be read."""
+"""Images that stay on disk: TFRecord files with PNG files, of which any rows can be read."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class StoredImages:
     Only their places are in memory, 16 bytes an image. What needs an array (`np.asarray`) reads them all.
 
     Args:
-      files: the shards.
+      files: TFRecord files.
       places: of the images in them.
       image_shape: (height, width, channels) of each.
     """
@@ -142,19 +142,19 @@ class StoredImages:
 
 
 def check_tfrecords(folder: Path) -> None:
-    """Check that a folder has shards for training.
+    """Check that a folder has TFRecord files for training.
 
     Raises:
       FileNotFoundError: it is not there, or has none.
       ValueError: too many files.
     """
-    _shards(folder, "train")
+    _files(folder, "train")
 
 
 def read_tfrecords(
     folder: Path,
 ) -> tuple[tuple[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray] | None]:
-    """Look at each record of a folder's shards once.
+    """Look at each record of a folder's TFRecord files once.
 
     Args:
       folder: with files that have `tfrecord` in their name, and `train` or `test`. Each record is a
@@ -169,8 +169,8 @@ def read_tfrecords(
       FileNotFoundError: as `check_tfrecords`.
       ValueError: a file is truncated or damaged, or its records are others.
     """
-    train, test = _read(_shards(folder, "train")), None
-    if files := _shards(folder, "test", needed=False):
+    train, test = _read(_files(folder, "train")), None
+    if files := _files(folder, "test", needed=False):
         test = _read(files)
     return train, test
 
@@ -181,37 +181,37 @@ def write_tfrecords(
     folder: str | Path,
     *,
     part: str,
-    shards: int = 1,
+    files: int = 1,
 ) -> None:
-    """Write images as shards that `load("tfrecord:FOLDER")` reads.
+    """Write images as TFRecord files that `load("tfrecord:FOLDER")` reads.
 
     Args:
       images: uint8 [height, width, channels] each, with 1 or 3 channels; they may come from a generator.
       labels: one for each image.
       folder: it need not exist yet.
       part: "train" or "test".
-      shards: the number of files, of about the same size.
+      files: how many, of about the same size.
 
     Raises:
-      FileExistsError: the folder has shards of this part.
-      ValueError: `part` or `shards` is another.
+      FileExistsError: the folder has files of this part.
+      ValueError: `part` or `files` is another.
 
     Example:
-      `write_tfrecords(data.images, data.labels, "faces", part="train", shards=16)`
+      `write_tfrecords(data.images, data.labels, "faces", part="train", files=16)`
     """
     import tensorflow as tf  # noqa: PLC0415  (slow to import)
 
-    if part not in ("train", "test") or shards < 1:
+    if part not in ("train", "test") or files < 1:
         raise ValueError(
-            f"`part` must be train or test, and `shards` at least 1, received {part!r} and {shards}."
+            f"`part` must be train or test, and `files` at least 1, received {part!r} and {files}."
         )
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    if _shards(folder, part, needed=False):
+    if _files(folder, part, needed=False):
         raise FileExistsError(
-            f"{folder} has shards for `part` {part} already: choose another `folder`."
+            f"{folder} has TFRecord files for `part` {part} already: choose another `folder`."
         )
-    paths = [folder / f"{part}.tfrecord-{n:05d}-of-{shards:05d}" for n in range(shards)]
+    paths = [folder / f"{part}.tfrecord-{n:05d}-of-{files:05d}" for n in range(files)]
     writers = [tf.io.TFRecordWriter(str(path)) for path in paths]
     for number, (image, label) in enumerate(zip(images, labels, strict=True)):
         file = io.BytesIO()
@@ -221,12 +221,12 @@ def write_tfrecords(
             "label": tf.train.Feature(int64_list=tf.train.Int64List(value=[int(label)])),
         }
         example = tf.train.Example(features=tf.train.Features(feature=features))
-        writers[number % shards].write(example.SerializeToString())
+        writers[number % files].write(example.SerializeToString())
     for writer in writers:
         writer.close()
 
 
-def _shards(folder: Path, part: str, *, needed: bool = True) -> list[Path]:
+def _files(folder: Path, part: str, *, needed: bool = True) -> list[Path]:
     files = sorted(
         path
         for path in Path(folder).glob("*tfrecord*")
@@ -234,11 +234,13 @@ def _shards(folder: Path, part: str, *, needed: bool = True) -> list[Path]:
     )
     if needed and not files:
         raise FileNotFoundError(
-            f"there are no shards for {part}ing in {folder}: expected files with {part} and tfrecord in their "
-            f"names, such as {part}.tfrecord-00000-of-00001."
+            f"there are no TFRecord files for {part}ing in {folder}: expected files with {part} and tfrecord "
+            f"in their names, such as {part}.tfrecord-00000-of-00001."
         )
     if len(files) > MAX_FILES:
-        raise ValueError(f"{folder} has {len(files)} shards, more than the limit of {MAX_FILES}.")
+        raise ValueError(
+            f"{folder} has {len(files)} TFRecord files, more than the limit of {MAX_FILES}."
+        )
     return files
 
 
@@ -248,7 +250,7 @@ def _read(files: list[Path]) -> tuple[np.ndarray, np.ndarray]:
     if len(headers) > 1:
         raise ValueError(
             f"{files[0].parent}: images must have one size and kind, received "
-            f"{', '.join(str(_image_shape(header)) for header in sorted(headers))} in its shards."
+            f"{', '.join(str(_image_shape(header)) for header in sorted(headers))} in its files."
         )
     columns = [
         np.concatenate([np.full(len(found[n][0]), n, np.int32) for n in range(len(files))]),
@@ -261,7 +263,7 @@ def _read(files: list[Path]) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _look_at(file: Path) -> tuple[np.ndarray, bytes, np.ndarray, np.ndarray]:
-    """The labels of a shard's records, the one header of their images, and where the records are."""
+    """The labels of a file's records, the one header of their images, and where the records are."""
     import tensorflow as tf  # noqa: PLC0415  (slow to import)
 
     spec = {
