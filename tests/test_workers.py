@@ -194,3 +194,59 @@ def test_worker_that_never_comes(tmp_path):
     assert status == 2
     assert f"worker 0 did not reach {missing} in 2 s" in err
     assert not (tmp_path / "run").exists()
+
+
+SCRIPT = """
+import json, numpy, tensorflow as tf
+strategy = tf.distribute.MultiWorkerMirroredStrategy()
+from tfp_realnvp import RealNVP
+from tfp_realnvp.optimizers import Adam
+
+images = numpy.random.default_rng(0).integers(256, size=(64, 4, 4, 1), dtype=numpy.uint8)
+with strategy.scope():
+    flow = RealNVP((4, 4, 1), width=8, depth=2, seed=0)
+    flow.compile(Adam(0.01, global_clipnorm=1.0))
+history = flow.fit(images, batch_size=16, epochs=2, shuffle=False, verbose=0).history
+flow.evaluate(images, batch_size=16, verbose=0)
+
+data = tf.data.Dataset.from_tensor_slices(images).batch(16)
+batches = strategy.experimental_distribute_dataset(data)
+
+@tf.function
+def step(batch):
+    def on_replica(batch):
+        with tf.GradientTape() as tape:
+            loss = -tf.reduce_sum(flow(batch, training=True)) / 16
+        gradients = tape.gradient(loss, flow.trainable_variables)
+        flow.optimizer.apply_gradients(zip(gradients, flow.trainable_variables))
+        return loss
+    return strategy.reduce("SUM", strategy.run(on_replica, args=(batch,)), axis=None)
+
+losses = [float(step(batch)) for batch in batches]
+weights = [float(numpy.sum(weight)) for weight in flow.get_weights()]
+print(json.dumps([*history["loss"], *losses, *weights]))
+"""
+
+
+def test_scripts_with_their_own_strategy():
+    """`fit` in its scope, and a loop of one's own: workers end with the same weights, and with those of one."""
+    alone = SCRIPT.replace("MultiWorkerMirroredStrategy()", "get_strategy()")
+    runs = [(SCRIPT, environment) for environment in cluster()] + [(alone, os.environ)]
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-W", "ignore", "-c", script],
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for script, environment in runs
+    ]
+    printed = []
+    for process in processes:
+        status, out, err = ends(process)
+        assert status == 0, err
+        printed.append(json.loads(out))
+    first, second, one = printed
+    assert first == second
+    np.testing.assert_allclose(first, one, rtol=1e-4, atol=1e-4)
