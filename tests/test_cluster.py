@@ -1,10 +1,12 @@
 """TF_CONFIG, and the wait for other workers."""
 
+import contextlib
 import json
 import socket
 import threading
 import time
 
+import numpy as np
 import pytest
 
 from tfp_realnvp.hardware import cluster, workers
@@ -116,3 +118,45 @@ def test_alone():
     assert workers.chief_first(lambda: 7) == 7
     assert workers.share_out(len) is len
     workers.check_agreement({"options": 1})
+
+
+@pytest.mark.parametrize(
+    ("of_other", "words"),
+    [
+        ({"options": {"seed": 1}, "versions": "2.20"}, None),
+        ({"options": {"seed": 2}, "versions": "2.20"}, r"the same options: .* from worker 0 are 1"),
+        (
+            {"options": {"seed": 2}, "versions": "2.21"},
+            "the same options and versions: worker 0 has",
+        ),
+    ],
+)
+def test_agreement(monkeypatch, of_other, words):
+    """As worker 0 sees it."""
+    sent = []
+    monkeypatch.setattr(workers, "gather", lambda rows: sent.append(rows) or rows)
+    workers.check_agreement(of_other)
+    monkeypatch.setattr(workers, "gather", lambda rows: np.concatenate([rows, *sent]))
+    expected = pytest.raises(ValueError, match=words) if words else contextlib.nullcontext()
+    with expected:
+        workers.check_agreement({"options": {"seed": 1}, "versions": "2.20"})
+
+
+def test_rows_are_shared_out(monkeypatch):
+    """Each worker computes its own, and all have the result; here there are more workers than rows, too."""
+    parts, seen = [], []
+
+    def double(values):
+        seen.append(len(values))
+        return 2.0 * values
+
+    monkeypatch.setattr(workers, "gather", lambda values: parts.append(values) or np.zeros(99))
+    for count, rows in [(3, 10), (3, 2), (2, 8)]:
+        parts.clear()
+        seen.clear()
+        monkeypatch.setattr(workers, "_cluster", Cluster(tuple("abc"[:count]), 0))
+        for index in range(count):
+            monkeypatch.setattr(workers, "worker", lambda index=index: index)
+            workers.share_out(double)(np.arange(rows))
+        np.testing.assert_array_equal(np.concatenate(parts)[:rows], 2.0 * np.arange(rows))
+        assert max(seen) == -(-rows // count)
