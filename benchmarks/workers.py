@@ -92,7 +92,7 @@ def run(way, arguments):
 def measure(way, name, images, steps):
     """Print the milliseconds of a step and the number of weights, as JSON."""
     alone = way in ("one process", "one replica")
-    hardware.use("cpu", shards=None if alone else 1)
+    hardware.use(shards=None if alone else 1)
     import keras  # noqa: PLC0415  (after the choice of threads)
     import tensorflow as tf  # noqa: PLC0415
 
@@ -103,7 +103,8 @@ def measure(way, name, images, steps):
     from tfp_realnvp.flows import BY_NAME  # noqa: PLC0415
     from tfp_realnvp.optimizers import Adam  # noqa: PLC0415
 
-    one = tf.distribute.MirroredStrategy(["CPU:0"])
+    device = "GPU:0" if tf.config.get_visible_devices("GPU") else "CPU:0"
+    one = tf.distribute.MirroredStrategy([device])
     strategy = one if way == "one replica" else hardware.strategy()
     with strategy.scope():
         flow = BY_NAME[name](images.shape[1:], dtype=hardware.default_precision(), seed=0)
