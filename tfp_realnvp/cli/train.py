@@ -136,7 +136,7 @@ def train(
     except EndedBySignal as signal:
         raise typer.Exit(128 + signal.number) from None
     except hardware.WorkerLostError as error:
-        print("Error:", error, file=sys.stderr)
+        print("Error:", str(error).replace("`resume`", "--resume"), file=sys.stderr)
         raise typer.Exit(LOST) from None
     if not hardware.workers.is_chief():
         return

@@ -84,7 +84,7 @@ def read_cluster() -> Cluster | None:
 def wait_for_workers(cluster: Cluster, *, seconds: float) -> None:
     """Wait until each of the other workers was there once.
 
-    TensorFlow itself waits for an hour, cannot be interrupted then, and does not say for whom it waits.
+    TensorFlow itself waits much longer, cannot be interrupted then, and does not say for whom it waits.
 
     Args:
       cluster: of this process.

@@ -167,15 +167,9 @@ def share_out(function: Callable) -> Callable:
     def shared(*columns):
         rows = len(columns[0])
         part = -(-rows // workers())
-        start = min(
-            worker() * part, rows - 1
-        )  # the last ones may have none: they compute one for nothing
-        own = np.asarray(function(*(column[start : start + part] for column in columns)))
-        if worker() * part >= rows:
-            own = own[:0]
-        padded = np.zeros(part, np.float32)
-        padded[: len(own)] = own
-        return gather(padded)[:rows]
+        # each the same number: where rows run out, the last one is computed once more
+        own = np.minimum(np.arange(worker() * part, (worker() + 1) * part), rows - 1)
+        return gather(np.asarray(function(*(column[own] for column in columns))))[:rows]
 
     return shared
 
