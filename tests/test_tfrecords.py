@@ -75,6 +75,7 @@ def test_batches_are_those_of_arrays(tmp_path, columns):
     tf.nest.map_structure(np.testing.assert_array_equal, *received)
 
 
+@pytest.mark.slow
 def test_training_is_that_from_arrays(tmp_path):
     images, labels = make(tmp_path / "files", 100)
     others, their_labels = make(tmp_path / "files", 20, part="test")
