@@ -108,13 +108,13 @@ def read_options():
     return options
 
 
-def precisions(library: str, default: str, quick: bool) -> list[str]:
+def precisions(library: str, flow: str, default: str, quick: bool) -> list[str]:
     """Those in which a library is measured; `default` is the fastest one on this machine."""
     if library in ONLY_FLOAT32 or (quick and library in PEERS):
         return ["float32"]
     if library == "command":
         return [default]
-    if quick and library != "ours":
+    if quick and (library != "ours" or flow != DENSE):
         return [default]
     return sorted({"float32", default}, reverse=True)
 
@@ -127,7 +127,7 @@ def measure(flow: str, default: str, options) -> dict:
     workers, rows = {}, {}
     try:
         for library in (name for name in LIBRARIES[flow] if name in options.libraries):
-            for precision in precisions(library, default, options.quick):
+            for precision in precisions(library, flow, default, options.quick):
                 name = f"{library} {precision}"
                 command = (FOLDER / "worker.py", library, flow, precision, options.mnist)
                 workers[name] = Worker(name, *command)

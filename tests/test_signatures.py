@@ -273,7 +273,9 @@ def test_class_conditional_flow(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("bandwidth", [1.0, 0.5])
+@pytest.mark.parametrize(
+    ("flow", "bandwidth"), [("realnvp", 1.0), ("multiscale", 0.5)], indirect=["flow"]
+)
 def test_few_shot_distribution(flow, tmp_path, bandwidth):
     shots = random_images(4, (4, 4, 1), levels=17, seed=3)
     route = fewshot.Route(intrinsic_dimension=2, bandwidth=bandwidth)
@@ -297,6 +299,7 @@ def test_few_shot_distribution(flow, tmp_path, bandwidth):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("flow", ["realnvp"], indirect=True)
 def test_the_old_way_to_export_a_few_shot_distribution(flow, tmp_path):
     shots = random_images(4, (4, 4, 1), levels=17, seed=3)
     options = {"covariance": "full", "intrinsic_dimension": 2, "seed": 0}

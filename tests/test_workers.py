@@ -138,20 +138,14 @@ def test_worker_that_dies(tmp_path, killed):
     assert RunFolder(tmp_path).load_model()
 
 
-@pytest.mark.parametrize(
-    ("options", "error"),
-    [
-        ([("--epochs", 1), ("--epochs", 2)], "workers must have the same options"),
-        ([("--batch-size", 63)] * 2, "--batch-size must be a multiple of the number of devices, 2"),
-    ],
-    ids=["other options", "odd batch"],
-)
-def test_workers_that_do_not_fit_together(tmp_path, options, error):
-    with training(*[(tmp_path / "run", *own) for own in options]) as processes:
+def test_workers_with_other_options(tmp_path):
+    with training(
+        (tmp_path / "run", "--epochs", 1), (tmp_path / "run", "--epochs", 2)
+    ) as processes:
         for process in processes:
             status, _, err = ends(process)
             assert status == 2
-            assert error in err
+            assert "workers must have the same options" in err
     assert not (tmp_path / "run").exists()
 
 
