@@ -157,7 +157,15 @@ BIJECTORS = {
 }
 
 
-@pytest.fixture(params=BIJECTORS, scope="module")
+SLOW = "MultiscaleRealNVP 4x4x2"
+
+
+@pytest.fixture(
+    params=[
+        pytest.param(name, marks=pytest.mark.slow if name == SLOW else ()) for name in BIJECTORS
+    ],
+    scope="module",
+)
 def case(request):
     make, shape, dtype, tolerance = BIJECTORS[request.param]
     random = np.random.default_rng(1)

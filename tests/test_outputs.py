@@ -35,6 +35,7 @@ def test_what_is_there_is_replaced_only_on_request(
     assert all((tmp_path / name).read_bytes() != b"mine" for name in names)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("tiny_config", ["realnvp"], indirect=True)
 def test_default_outputs_are_replaced(call, run_dir, tmp_path):
     run = shutil.copytree(run_dir, tmp_path / "run")
