@@ -8,7 +8,6 @@ per second are those that are drawn, 1,000 at a time, at the median of five.
 """
 
 import json
-import re
 import subprocess
 import sys
 import tempfile
@@ -17,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 from internals import GOALS, RunFolder
-from shared import make_parser, print_header, print_row
+from shared import make_parser, peak, print_header, print_row, run_command
 
 from tfp_realnvp import datasets, hardware
 
@@ -60,32 +59,12 @@ def main():
 def train(goal, run, options):
     """The metrics of a run, and the peak of its memory in MB."""
     command = [
-        sys.executable, "-c", CHILD, "train", "--goal", goal, "--dataset", f"idx:{options.mnist}",
+        "train", "--goal", goal, "--dataset", f"idx:{options.mnist}",
         "--hold-out", "9", "--time-limit", options.time_limit, "--run-dir", str(run), "--json",
         *options.options.split(),
     ]  # fmt: skip
-    process = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
-    printed, memory = process.stdout.rsplit("\n", 2)[:2]
-    return json.loads(printed), float(memory)
-
-
-# the command, and then the peak of its memory
-CHILD = """
-import sys
-sys.path.insert(0, FOLDER)
-from goals import peak
-from tfp_realnvp import cli
-try:
-    cli.main(sys.argv[1:])
-finally:
-    print(peak())
-""".replace("FOLDER", repr(str(Path(__file__).parent)))
-
-
-def peak():
-    """Of this process's memory, in MB; `getrusage` would give its parent's, if that had more."""
-    [line] = re.findall(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())
-    return int(line) / 1024
+    printed, memory = run_command(*command)
+    return json.loads(printed), memory
 
 
 def drawing_speed(run):

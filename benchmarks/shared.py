@@ -7,6 +7,9 @@ it.
 
 import argparse
 import os
+import re
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -49,6 +52,33 @@ def load_images(mnist=None):
     images = rng.integers(256, size=(IMAGES, 28, 28, 1), dtype=np.uint8)
     images[rng.random(images.shape) < 0.8] = 0
     return images
+
+
+# a command of ours, and then the peak of its memory
+CHILD = """
+import sys
+sys.path.insert(0, FOLDER)
+from shared import peak
+from tfp_realnvp import cli
+try:
+    cli.main(sys.argv[1:])
+finally:
+    print(peak())
+""".replace("FOLDER", repr(str(FOLDER)))
+
+
+def run_command(*arguments):
+    """(what `tfp-realnvp` prints, the peak of its memory in MB), in a process of its own."""
+    command = [sys.executable, "-c", CHILD, *map(str, arguments)]
+    process = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+    printed, memory = process.stdout.rsplit("\n", 2)[:2]
+    return printed, float(memory)
+
+
+def peak():
+    """Of this process's memory, in MB; `getrusage` would give its parent's, if that had more."""
+    [line] = re.findall(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())
+    return int(line) / 1024
 
 
 def print_header(*titles):

@@ -8,14 +8,11 @@ flow from them for some seconds by `tfp-realnvp train`; its peak memory counts.
 """
 
 import json
-import os
-import subprocess
-import sys
 import tempfile
 import time
 
 import numpy as np
-from shared import make_parser, print_header, print_row
+from shared import make_parser, print_header, print_row, run_command
 
 from tfp_realnvp import datasets
 
@@ -43,9 +40,9 @@ def main():
             started = time.perf_counter()
             datasets.load(f"tfrecord:{folder}")
             look = time.perf_counter() - started
-            metrics, peak = train(folder, options.seconds + look)
+            metrics, memory = train(folder, options.seconds + look)
         speed = f"{metrics['images_per_second']:,.0f}"
-        print_row(gigabytes, f"{count:,}", f"{look:.0f}", speed, f"{peak / 1e6:,.0f}")
+        print_row(gigabytes, f"{count:,}", f"{look:.0f}", speed, f"{memory:,.0f}")
 
 
 def write(folder, part, count):
@@ -62,21 +59,12 @@ def write(folder, part, count):
 
 
 def train(folder, seconds):
-    """(metrics, peak memory in bytes) of a process."""
-    command = [
-        sys.executable,
-        "-m",
-        "tfp_realnvp",
-        "train",
-        "--dataset",
-        f"tfrecord:{folder}",
-        *FLOW,
-    ]
-    command += ["--time-limit", f"{seconds:.0f}s", "--run-dir", f"{folder}/run", "--json"]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
-    output = process.stdout.read()
-    _, _, usage = os.wait4(process.pid, 0)
-    return json.loads(output), usage.ru_maxrss * 1024
+    """(metrics, peak memory in MB) of a process."""
+    printed, memory = run_command(
+        "train", "--dataset", f"tfrecord:{folder}", *FLOW, "--time-limit", f"{seconds:.0f}s",
+        "--run-dir", f"{folder}/run", "--json",
+    )  # fmt: skip
+    return json.loads(printed), memory
 
 
 if __name__ == "__main__":

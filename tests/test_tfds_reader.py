@@ -92,3 +92,7 @@ def test_mnist_prepared_without_network(mnist_dir, tmp_path, no_network):
         np.testing.assert_array_equal(*sums)
     prepared = datasets.load("mnist", data_dir=tmp_path)  # now without the files
     assert len(prepared.train) == 60_000
+    [folder] = tmp_path.glob("mnist/*")
+    on_disk = datasets.load(f"tfrecord:{folder}")  # the files that it wrote, from the disk
+    np.testing.assert_array_equal(on_disk.test.images, prepared.test.images)
+    np.testing.assert_array_equal(on_disk.train.labels, prepared.train.labels)

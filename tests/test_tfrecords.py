@@ -160,6 +160,14 @@ def test_no_files(tmp_path):
         datasets.check("tfrecord:")
 
 
+def test_no_half_set_is_left(tmp_path):
+    with pytest.raises(ValueError, match="zip"):
+        datasets.write_tfrecords(
+            np.zeros((3, 4, 4, 1), np.uint8), [1, 2], tmp_path, part="train", files=2
+        )
+    assert not list(tmp_path.iterdir())
+
+
 def test_nothing_is_overwritten(tmp_path):
     make(tmp_path)
     with pytest.raises(FileExistsError, match="has TFRecord files for `part` train already"):

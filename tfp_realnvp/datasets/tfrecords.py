@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import hashlib
 import io
@@ -14,6 +15,7 @@ import numpy as np
 from PIL import Image
 
 from tfp_realnvp.datasets.limits import MAX_FILES, MAX_PIXELS
+from tfp_realnvp.files import replacing
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -212,18 +214,18 @@ def write_tfrecords(
             f"{folder} has TFRecord files for `part` {part} already: choose another `folder`."
         )
     paths = [folder / f"{part}.tfrecord-{n:05d}-of-{files:05d}" for n in range(files)]
-    writers = [tf.io.TFRecordWriter(str(path)) for path in paths]
-    for number, (image, label) in enumerate(zip(images, labels, strict=True)):
-        file = io.BytesIO()
-        Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image).save(file, "png")
-        features = {
-            "image": tf.train.Feature(bytes_list=tf.train.BytesList(value=[file.getvalue()])),
-            "label": tf.train.Feature(int64_list=tf.train.Int64List(value=[int(label)])),
-        }
-        example = tf.train.Example(features=tf.train.Features(feature=features))
-        writers[number % files].write(example.SerializeToString())
-    for writer in writers:
-        writer.close()
+    with contextlib.ExitStack() as stack:  # all files are there in the end, or none
+        temporary = [stack.enter_context(replacing(path)) for path in paths]
+        writers = [stack.enter_context(tf.io.TFRecordWriter(str(path))) for path in temporary]
+        for number, (image, label) in enumerate(zip(images, labels, strict=True)):
+            file = io.BytesIO()
+            Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image).save(file, "png")
+            features = {
+                "image": tf.train.Feature(bytes_list=tf.train.BytesList(value=[file.getvalue()])),
+                "label": tf.train.Feature(int64_list=tf.train.Int64List(value=[int(label)])),
+            }
+            example = tf.train.Example(features=tf.train.Features(feature=features))
+            writers[number % files].write(example.SerializeToString())
 
 
 def _files(folder: Path, part: str, *, needed: bool = True) -> list[Path]:

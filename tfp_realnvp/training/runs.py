@@ -176,7 +176,6 @@ def resume(
     with workers.together("reading the run folder"):
         content = run.read_config()
         config = TrainingConfig.from_json(content)
-        run.check_can_go_on()
     if time_limit is not None:
         limit = None if math.isinf(time_limit) else time_limit
         config = dataclasses.replace(config, time_limit=limit)
@@ -237,14 +236,11 @@ def _check_shared(run: RunFolder) -> None:
     """Make sure that all workers see the folder of the chief: an interrupted run goes on from there."""
     if not workers.connected():
         return
-    digest = np.frombuffer(hashlib.sha256(_content(run)).digest(), np.uint8)
-    of_chief = workers.of_chief(digest)
+    of_chief = workers.of_chief(_digest(run.config))
     end = time.monotonic() + VISIBLE_SECONDS
-    while (seen := hashlib.sha256(_content(run)).digest()) != of_chief.tobytes():
-        if time.monotonic() > end:
-            break
+    while (unseen := np.any(_digest(run.config) != of_chief)) and time.monotonic() < end:
         time.sleep(0.1)
-    blind = np.flatnonzero(workers.gather(np.array([seen != of_chief.tobytes()])))
+    blind = np.flatnonzero(workers.gather([unseen]))
     if len(blind):
         raise ValueError(
             f"`run_dir` {run.path} must be a folder that all workers share: worker "
@@ -252,8 +248,10 @@ def _check_shared(run: RunFolder) -> None:
         )
 
 
-def _content(run: RunFolder) -> bytes:
-    return run.config.read_bytes() if run.config.is_file() else b""
+def _digest(path: Path) -> np.ndarray:
+    """Of a file, which need not be there: uint8 [32]."""
+    content = path.read_bytes() if path.is_file() else b""
+    return np.frombuffer(hashlib.sha256(content).digest(), np.uint8)
 
 
 def _check_images(images: RunImages, content: dict, config: TrainingConfig) -> None:

@@ -152,8 +152,8 @@ def _slope(number):
 def _bin(t, mean, slope0, slope1):
     """How far up its bin the spline is at t, from 0 to 1, and log(dx / du) there.
 
-    TensorFlow's own gradient has twice as many operations, and sums of many terms in an order that depends on
-    which thread was first: training would not give the same weights twice.
+    TensorFlow's own gradient sums many terms, in an order that depends on which thread was first: training
+    would not give the same weights twice.
 
     Args:
       t: how far along the bin, from 0 to 1.
