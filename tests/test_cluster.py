@@ -11,6 +11,7 @@ import pytest
 
 from tfp_realnvp.hardware import cluster, workers
 from tfp_realnvp.hardware.cluster import Cluster, read_cluster, wait_for_workers
+from tfp_realnvp.training.budget import Budget
 
 TWO = '{"cluster": {"worker": ["a:1", "b:2"]}'
 ADDRESSES = ["a:1", "b:2", "[::1]:3"]
@@ -160,3 +161,17 @@ def test_rows_are_shared_out(monkeypatch):
             workers.share_out(double)(np.arange(rows))
         np.testing.assert_array_equal(np.concatenate(parts)[:rows], 2.0 * np.arange(rows))
         assert set(seen) == {-(-rows // count)}
+
+
+def test_workers_have_one_time_from_the_start(monkeypatch):
+    """Else one of them would write its state, or end, a step before the others, and wait for them for ever."""
+    monkeypatch.setattr(workers, "connected", lambda: True)
+    monkeypatch.setattr(workers, "largest", lambda _: [1234.0])  # what another one says
+    budget = Budget(steps=10, seconds=2000.0, started=time.monotonic())
+    assert budget.elapsed() == 1234.0
+    budget.go_on_after(700.0)
+    assert budget.elapsed() == 1934.0 and not budget.is_used_up()
+    monkeypatch.setattr(workers, "largest", lambda _: [2001.0])
+    assert not budget.is_used_up()
+    budget.agree()
+    assert budget.is_used_up()

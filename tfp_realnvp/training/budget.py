@@ -36,7 +36,7 @@ class Budget:
         self.step = 0
         self.over = False  # whether the time was up before the end
         self._start = started
-        self._agreed = time.monotonic() - started
+        self.agree()
 
     def elapsed(self) -> float:
         """Seconds since the start of the run; if there are several workers, until they last agreed."""
