@@ -54,16 +54,16 @@ def test_data_are_found_from_any_folder(tmp_path, monkeypatch):
 
 
 def test_json_of_an_earlier_version():
-    """The options of the other flow are null there, and couplings were affine."""
+    """The options of the other flow are null there, couplings were affine, latents had one Gaussian."""
     options = {"couplings": 6, "depth": 2, "width": 32, "activation": "relu"}
     content = {"flow": "realnvp", **options}
     other = {"scales": None, "channels": None, "blocks": None, "gated": None}
     config = TrainingConfig.from_json({"training": {**content, **other, "hold_out": [9]}})
-    assert config == TrainingConfig(**content, transform="affine", hold_out=(9,))
+    assert config == TrainingConfig(**content, transform="affine", components=1, hold_out=(9,))
     assert config.flow_options() == {**options, "transform": "affine", "bins": 8}
     config = TrainingConfig.from_json({"training": {"flow": "multiscale", "couplings": 6}})
     assert config == TrainingConfig(
-        couplings=6, transform="affine", parity=0, extra_couplings=0, heads=0
+        couplings=6, transform="affine", components=1, parity=0, extra_couplings=0, heads=0
     )
 
 

@@ -20,6 +20,7 @@ MODELS: dict[str, dict[str, Any]] = {
         "transform": "affine",
         "heads": 0,
         "extra_couplings": 0,
+        "components": 1,
     },
     "multiscale": {"flow": "multiscale"},
 }

@@ -31,6 +31,7 @@ class BorrowingFlow(ImageFlow, abc.ABC):
         self.dequantization, self.seed = flow.dequantization, flow.seed
         self.told = Told()
         self.labels, self.context_shape, self.context_encoder = (), None, None
+        self.components, self.clusters = 1, None
         self._traces = Traces()
         self.built = True
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import abc
 import itertools
+import math
 from collections.abc import Iterable, Iterator
 
 import keras
@@ -15,7 +16,10 @@ from tfp_realnvp.layers.checkpoints import StoresAllWeights
 
 __all__ = ["DensityModel"]
 
-ADAPT_IMAGES = 1_000  # images to which a new model is adapted
+# A new model is adapted to so many images, fewer if they are large
+ADAPT_IMAGES = 10_000
+ADAPT_VALUES = 2**25
+LEAST_IMAGES = 1_000
 
 
 class DensityModel(StoresAllWeights, keras.Model, abc.ABC):
@@ -58,9 +62,16 @@ class DensityModel(StoresAllWeights, keras.Model, abc.ABC):
         """Initialize the normalization of a new model from images. The first `fit` does so.
 
         Args:
-          images: integers [n, height, width, channels], or whatever `fit` takes; the first 1,000 are used.
+          images: integers [n, height, width, channels], or whatever `fit` takes; the first `adapt_images` are
+            used.
         """
-        self._adapt(self._images_of(_first_batches(images)[0]))
+        self._adapt(self._images_of(_first_batches(images, self.adapt_images)[0]))
+
+    @property
+    def adapt_images(self) -> int:
+        """The number of images to which a new model is adapted, at most."""
+        fit = ADAPT_VALUES // math.prod(self.image_shape)
+        return max(LEAST_IMAGES, min(ADAPT_IMAGES, fit))
 
     def compile(self, optimizer="rmsprop", loss=None, **kwargs):
         """`keras.Model.compile`, without a loss: the model has its own.
@@ -105,7 +116,7 @@ class DensityModel(StoresAllWeights, keras.Model, abc.ABC):
     def _started(self, x):
         """Adapt a new model to the data, build it, and return the data (a generator without a loss)."""
         if not self.adapted or not self.built:
-            batches, x = _first_batches(x)
+            batches, x = _first_batches(x, self.adapt_images)
             if not self.adapted:
                 self._adapt(self._images_of(batches))
             if not self.built:
@@ -117,7 +128,7 @@ class DensityModel(StoresAllWeights, keras.Model, abc.ABC):
         return x
 
     def _images_of(self, batches) -> tf.Tensor:
-        return tf.concat([self._split(batch)[0] for batch in batches], axis=0)[:ADAPT_IMAGES]
+        return tf.concat([self._split(batch)[0] for batch in batches], axis=0)[: self.adapt_images]
 
     def _targets(self, x, y, sample_weight):
         """Targets for Keras, which drops sample weights that come without them."""
@@ -226,24 +237,24 @@ class DensityModel(StoresAllWeights, keras.Model, abc.ABC):
         return super().export(filepath, *args, input_signature=input_signature, **kwargs)
 
 
-def _first_batches(x) -> tuple[list, object]:
+def _first_batches(x, images: int) -> tuple[list, object]:
     """The first batches of what `fit` is given, and the data, in which they are still present."""
     if isinstance(x, keras.utils.PyDataset):
-        return _until_enough(x[number] for number in range(x.num_batches or 1)), x
+        return _until_enough((x[number] for number in range(x.num_batches or 1)), images), x
     if isinstance(x, Iterator):
-        batches = _until_enough(x)
+        batches = _until_enough(x, images)
         return batches, (batch for batch in itertools.chain(batches, x))
     if isinstance(x, tf.data.Dataset):
-        return _until_enough(x), x
-    return [_first_rows(x, ADAPT_IMAGES)], x
+        return _until_enough(x, images), x
+    return [_first_rows(x, images)], x
 
 
-def _until_enough(batches: Iterable) -> list:
+def _until_enough(batches: Iterable, images: int) -> list:
     taken, count = [], 0
     for batch in batches:
         taken.append(batch)
         count += len(tf.nest.flatten(batch)[0])
-        if count >= ADAPT_IMAGES:
+        if count >= images:
             break
     if not taken:
         raise ValueError("the data are empty: expected at least one batch of images.")

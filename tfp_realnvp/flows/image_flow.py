@@ -11,6 +11,7 @@ import warnings
 from collections.abc import Callable, Sequence
 
 import keras
+import numpy as np
 import tensorflow as tf
 from tensorflow_probability import bijectors as tfb
 from tensorflow_probability import distributions as tfd
@@ -31,10 +32,11 @@ from tfp_realnvp.flows.checks import (
 )
 from tfp_realnvp.flows.density_model import DensityModel
 from tfp_realnvp.flows.told import Told, as_encoder
-from tfp_realnvp.layers import Normalization, VariationalDequantization
+from tfp_realnvp.layers import ClusterMixture, Normalization, VariationalDequantization
 
 __all__ = ["ImageFlow"]
 
+NORMALIZED_IMAGES = 1_000  # from which the normalization begins
 DEQUANTIZATIONS = ("uniform", "variational")
 
 
@@ -52,6 +54,9 @@ class ImageFlow(DensityModel, abc.ABC):
     Between the image and the subclass's bijectors there is `Normalization`: tone curve and ActNorm. It is
     initialized from images by `adapt`, which the first `fit` calls.
 
+    The latents of a flow with `components` have a mixture of Gaussians, see `ClusterMixture`: one for each
+    cluster of the images that it was adapted to. Labels are not needed for that.
+
     A flow with `labels` is class-conditional: one distribution for each label. It is trained by
     `fit(images, labels)`, its methods take labels, and it recognizes labels by Bayes' rule (`classify`).
 
@@ -63,6 +68,8 @@ class ImageFlow(DensityModel, abc.ABC):
     Args:
       image_shape: (height, width, channels).
       levels: number of grey levels, 2 to 256; images are integers in [0, levels).
+      components: number of Gaussians of the latents; 1 for standard normal latents, as a flow must have that
+        is told something.
       labels: those of a class-conditional flow, integers; none for a flow of images alone.
       context_shape: (features,) or (height, width, channels); None for a flow without a context.
       context_encoder: a Keras model from contexts [n, *context_shape] to [n, features] or
@@ -87,6 +94,7 @@ class ImageFlow(DensityModel, abc.ABC):
         image_shape: tuple[int, int, int],
         *,
         levels: int = 256,
+        components: int = 1,
         labels: Sequence[int] = (),
         context_shape: Sequence[int] | None = None,
         context_encoder: keras.Model | None = None,
@@ -113,10 +121,23 @@ class ImageFlow(DensityModel, abc.ABC):
         self.context_encoder = as_encoder(context_encoder)
         self.told = Told(labels, context_shape, self.context_encoder)
         self.labels, self.context_shape = self.told.labels, self.told.context_shape
+        if not isinstance(components, (int, np.integer)) or components < 1:
+            raise ValueError(
+                f"`components` must be an integer of at least 1, received {components}."
+            )
+        if components > 1 and self.told.shape:
+            raise ValueError(
+                "`components` must be 1 in a flow with labels or a context, which decide on the cluster, "
+                f"received {components}."
+            )
+        self.components = int(components)
         self.dequantization = dequantization
         # Python's random numbers, as in Keras: `keras.utils.set_random_seed` seeds them
         self.seed = random.randrange(2**31) if seed is None else seed
         self.normalization = Normalization(self.image_shape, levels=levels, dtype="float32")
+        self.clusters = None
+        if components > 1:
+            self.clusters = ClusterMixture(self.components, self.image_shape, dtype="float32")
         self.dequantizer = None
         if dequantization == "variational":
             self.dequantizer = VariationalDequantization(
@@ -208,21 +229,25 @@ class ImageFlow(DensityModel, abc.ABC):
         return tfd.TransformedDistribution(base, bijector, name=self.name)
 
     def base_distribution(self, rows=()) -> tfd.Distribution:
-        """Of the latents: independent standard normals over the image shape.
+        """Of the latents: independent standard normals over the image shape, or the mixture.
 
         Args:
           rows: the batch shape, none or an int32 tensor [1].
         """
+        if self.clusters is not None:
+            return self.clusters.distribution()
         shape = tf.concat([rows, self.image_shape], axis=0) if len(rows) else self.image_shape
         return tfd.Independent(tfd.Normal(tf.zeros(shape), 1.0), 3)
 
     def standardize(self, latents) -> tf.Tensor:
-        """Latents in standard deviations of `base_distribution` from its mean: the latents themselves.
+        """Latents in standard deviations of `base_distribution` from its mean.
+
+        In a mixture they are those of the Gaussian that a latent is likeliest from.
 
         Args:
           latents: float32 [n, height, width, channels].
         """
-        return latents
+        return latents if self.clusters is None else self.clusters.standardize(latents)
 
     def given(self, label: int | None = None, *, context=None) -> ImageFlow:
         """The flow for one label and one context, as a flow that is told nothing.
@@ -497,17 +522,19 @@ class ImageFlow(DensityModel, abc.ABC):
         return restore(self._by_rows(self._decode, latents, *told))
 
     def draw_latents(self, n, temperature, seed, *, first=0) -> tf.Tensor:
-        """The latents of new images: independent normals, whose standard deviation is the temperature.
+        """The latents of new images.
 
         Args:
           n: how many, an int or a scalar tensor.
-          temperature: above 0.
+          temperature: what standard deviations are multiplied by, above 0.
           seed: int32 [2].
           first: which of the seed's latents is the first one, a multiple of 4.
 
         Returns:
           float32 tensor [n, height, width, channels].
         """
+        if self.clusters is not None:
+            return self.clusters.draw(seed, first, first + n, temperature=temperature)
         return temperature * normal_rows(self.image_shape, seed)(first, first + n)
 
     def in_precision(self, dtype) -> ImageFlow:
@@ -603,16 +630,19 @@ class ImageFlow(DensityModel, abc.ABC):
         noise = pixels.image_noise(images, seed)
         return self._score(conditioners, images, labels, encoded, noise)
 
-    def _score(self, conditioners, images, labels, encoded, noise):
-        base = self.base_distribution()
+    def _score(self, conditioners, images, labels, encoded, noise, *, training=False):
+        base, log_share = self.base_distribution(), 0.0
+        if training and self.clusters is not None:
+            base, log_share = self.clusters.of_images(images)
         bijector = self._bijector(conditioners, labels, encoded)
-        return pixels.log_prob(
+        log_prob = pixels.log_prob(
             tfd.TransformedDistribution(base, bijector, name="density"),
             images,
             levels=self.levels,
             noise=noise,
             dequantizer=self.dequantizer,
         )
+        return log_prob + log_share
 
     def _log_prob_given_each(self, conditioners, images, _, encoded, *, seed):
         def given(label):
@@ -629,7 +659,11 @@ class ImageFlow(DensityModel, abc.ABC):
             tape.watch(points)
             latents = self._bijector(fixed, labels, encoded).inverse(points)
         slopes = tape.gradient(latents, points)
-        log_probs = tfd.Normal(0.0, 1.0).log_prob(latents) + tf.math.log(tf.abs(slopes))
+        if self.clusters is None:
+            log_probs = tfd.Normal(0.0, 1.0).log_prob(latents)
+        else:
+            log_probs = self.clusters.log_prob_of_values(latents)
+        log_probs += tf.math.log(tf.abs(slopes))
         return (math.log(self.levels) - log_probs) / math.log(2)
 
     def _encode(self, conditioners, images, labels, encoded, *, seed):
@@ -664,10 +698,22 @@ class ImageFlow(DensityModel, abc.ABC):
     def _adapt(self, images) -> None:
         images = self._check_images(images)
         noise = pixels.image_noise(images, to_seed(self.seed))
-        self.normalization.adapt(pixels.dequantize(images, noise, levels=self.levels))
+        points = pixels.dequantize(images, noise, levels=self.levels)
+        self.normalization.adapt(points[:NORMALIZED_IMAGES])
+        if self.clusters is not None:
+            # the couplings of a new flow change nothing
+            normalize = tfb.Chain(self.normalization.bijectors).inverse
+            latents = in_blocks(
+                lambda start, end: normalize(points[start:end]),
+                len(points),
+                largest=rows_of_block(self.image_shape),
+            )
+            self.clusters.adapt(images.numpy(), latents.numpy(), seed=self.seed)
 
     def call(self, inputs, training=False):
         """Log-probability of each image, nats [n]; in training, with new noise in every call.
+
+        In training, that of a flow with a mixture is of the image and its cluster together.
 
         Args:
           inputs: images, or {"images": images, "labels": labels, "context": context}, as the flow is told.
@@ -678,7 +724,8 @@ class ImageFlow(DensityModel, abc.ABC):
         encoded = self.told.encode(context)
         rows = tf.shape(images)[0]
         noise = self._training_noise(rows) if training else None
-        return self._in_shards(self._score, rows, images, labels, encoded, noise)
+        score = functools.partial(self._score, training=training)
+        return self._in_shards(score, rows, images, labels, encoded, noise)
 
     def _training_noise(self, rows: tf.Tensor) -> Callable[..., tf.Tensor]:
         """New noise in every step, by the place of an image in the batch of all devices.
@@ -699,6 +746,7 @@ class ImageFlow(DensityModel, abc.ABC):
             **super().get_config(),
             "image_shape": self.image_shape,
             "levels": self.levels,
+            "components": self.components,
             "labels": self.labels,
             "context_shape": self.context_shape,
             "context_encoder": self.context_encoder

@@ -34,6 +34,7 @@ class FlowOptions:
       about: a word or two on it.
       batch_size: images in a training step, by default.
       learning_rate: its peak, by default.
+      components: Gaussians of the latents, by default.
       steps_per_call: training steps in one call from Python; see `tfp_realnvp.hardware`.
       former: options that version 0.4 did not have, with the values that do what it did.
     """
@@ -42,8 +43,9 @@ class FlowOptions:
     about: ClassVar[str]
     batch_size: ClassVar[int]
     learning_rate: ClassVar[float]
+    components: ClassVar[int]
     steps_per_call: ClassVar[int]
-    former: ClassVar[dict[str, Any]] = {"transform": "affine"}
+    former: ClassVar[dict[str, Any]] = {"transform": "affine", "components": 1}
 
     # a constructor takes a function, and a transform, too; a configuration only names
     activation: Any = option("relu", "In the conditioners, such as relu, gelu or tanh")  # noqa: RUF009
@@ -71,6 +73,7 @@ class MultiscaleOptions(FlowOptions):
     about = "convolutional"
     batch_size = 32
     learning_rate = 2e-3
+    components = 64
     steps_per_call = 1
     former: ClassVar[dict[str, Any]] = {
         **FlowOptions.former,
@@ -105,6 +108,7 @@ class RealNVPOptions(FlowOptions):
     about = "dense, the original's"
     batch_size = 512
     learning_rate = 1e-3
+    components = 1
     steps_per_call = 10
 
     couplings: int = option(4, "Couplings of the flow", least=1)

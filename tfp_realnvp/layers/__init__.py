@@ -1,7 +1,8 @@
-"""Keras layers of flows: conditioners, normalization of pixels, learned dequantization noise."""
+"""Keras layers of flows: conditioners, normalization of pixels, dequantization noise, mixture of latents."""
 
 import warnings
 
+from tfp_realnvp.layers.cluster_mixture import ClusterMixture
 from tfp_realnvp.layers.conv_resnet import ConvResNet
 from tfp_realnvp.layers.dense_conditioner import DenseConditioner
 from tfp_realnvp.layers.normalization import Normalization
@@ -10,6 +11,7 @@ from tfp_realnvp.layers.transform_parameters import TransformParameters
 from tfp_realnvp.layers.variational_dequantization import VariationalDequantization
 
 __all__ = [
+    "ClusterMixture",
     "ConvResNet",
     "DenseConditioner",
     "Normalization",

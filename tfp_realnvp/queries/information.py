@@ -28,10 +28,10 @@ def information(flow: ImageFlow, *, samples: int = 1000, seed: int = 0) -> dict[
       seed: of the samples.
 
     Returns:
-      `class`, `image_shape`, `levels`, `labels`, `context_shape`, `dequantization`, `parameters`,
-      `weights_bytes`; `entropy`: the mean `bits_per_dim` of `samples` images that the flow drew, and its
-      `standard_error`; `seconds`: to draw and to score an `image` and a `batch` of 100, medians of five;
-      `peak_memory_bytes` of this process so far; `device`.
+      `class`, `image_shape`, `levels`, `components`, `labels`, `context_shape`, `dequantization`,
+      `parameters`, `weights_bytes`; `entropy`: the mean `bits_per_dim` of `samples` images that the flow drew,
+      and its `standard_error`; `seconds`: to draw and to score an `image` and a `batch` of 100, medians of
+      five; `peak_memory_bytes` of this process so far; `device`.
 
     Raises:
       ValueError: fewer than two samples.
@@ -46,6 +46,7 @@ def information(flow: ImageFlow, *, samples: int = 1000, seed: int = 0) -> dict[
         "class": type(flow).__name__,
         "image_shape": list(flow.image_shape),
         "levels": flow.levels,
+        "components": flow.components,
         "labels": list(flow.labels),
         "context_shape": None if flow.context_shape is None else list(flow.context_shape),
         "dequantization": flow.dequantization,

@@ -73,7 +73,8 @@ def diagnose_latents(
     deviation above 1, where it is too sure; heavy tails, what it has hardly seen.
 
     Args:
-      flow: a trained flow. The latents of a `FewShotFlow` are first standardized by its Gaussian.
+      flow: a trained flow. Latents that are not standard normal are first standardized
+        (`ImageFlow.standardize`).
       images: integers in [0, levels), [n, height, width, channels], n at least 2.
       labels: int [n], in a class-conditional flow.
       context: float [n, *context_shape], in a flow with a context.

@@ -12,6 +12,11 @@ from tfp_realnvp.serving.signatures import Signature
 
 __all__ = ["model_card"]
 
+MIXTURE = (
+    "Its latents are not standard normal: they have a mixture of {} Gaussians. `sample` draws from it, and "
+    "`decode` is for latents of `encode`."
+)
+
 
 def model_card(
     flow: ImageFlow,
@@ -40,6 +45,7 @@ def model_card(
         f"A {type(flow).__name__}: a distribution of images of {height}x{width}x{channels} numbers, integers "
         f"from 0 to {flow.levels - 1}; {flow.count_params():,} parameters.",
         *(["", about] if about else []),
+        *(["", MIXTURE.format(flow.components)] if flow.components > 1 else []),
         *_score_table(scores or {}),
         "",
         "## Signatures",

@@ -16,6 +16,7 @@ from tfp_realnvp.flows.options import OPTIONS, FlowName, FlowOptions
 __all__ = ["FLOW_OPTIONS", "FORMAT", "TrainingConfig"]
 
 FORMAT = 4  # of config.json and of what the model holds; runs of other formats are refused
+IMAGES_OF_COMPONENT = 20  # at least, by default
 LARGEST_FILE = 2**20  # bytes; a configuration has a thousand or two
 
 
@@ -75,6 +76,13 @@ class TrainingConfig(_AnyFlowOptions):
     flow: FlowName = option(  # noqa: RUF009
         "multiscale", "; ".join(f"{name}: {flow.about}" for name, flow in OPTIONS.items())
     )
+    components: int | None = option(
+        None,
+        "Gaussians of the latents, each for a cluster of the images, fewer for few images; "
+        f"{_defaults('components')}, and always 1 with --conditional or --fill",
+        least=1,
+        most=4096,
+    )
     conditional: bool = option(False, "Learn one distribution for each label")
     fill: bool = option(
         False,
@@ -125,6 +133,10 @@ class TrainingConfig(_AnyFlowOptions):
             raise ValueError(
                 "`score_pictures` is for flows that draw whole images: leave it out with `fill`."
             )
+        if (self.conditional or self.fill) and self.components not in (None, 1):
+            raise ValueError(
+                f"`components` must be 1 with `conditional` or `fill`, received {self.components}."
+            )
         known = [name for name in FLOW_OPTIONS if hasattr(OPTIONS[self.flow], name)]
         for name in FLOW_OPTIONS:
             if getattr(self, name) is not None and name not in known:
@@ -172,11 +184,16 @@ class TrainingConfig(_AnyFlowOptions):
                 f"`batch_size` must be at most the number of training images, {images}, "
                 f"received {batch_size}."
             )
+        components = self.components
+        if components is None:
+            most = 1 if self.conditional or self.fill else flow.components
+            components = max(1, min(most, images // IMAGES_OF_COMPONENT))
         precision = hardware.default_precision() if self.precision == "auto" else self.precision
         return dataclasses.replace(
             self.with_absolute_paths(),
             **self.flow_options(),
             batch_size=batch_size,
+            components=components,
             learning_rate=self.learning_rate or flow.learning_rate,
             precision=precision,
         )

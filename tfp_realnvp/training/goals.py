@@ -15,7 +15,14 @@ Goal = Literal["quality", "speed", "memory", "sampling-speed"]
 GOALS: dict[str, dict[str, Any]] = {
     "quality": {},
     "speed": {"channels": 32, "blocks": 1, "heads": 0, "extra_couplings": 0},
-    "memory": {"channels": 16, "blocks": 1, "heads": 0, "extra_couplings": 0, "batch_size": 16},
+    "memory": {
+        "channels": 16,
+        "blocks": 1,
+        "heads": 0,
+        "extra_couplings": 0,
+        "components": 1,
+        "batch_size": 16,
+    },
     "sampling-speed": {"flow": "realnvp", "width": 256, "depth": 3},
 }
 

@@ -20,7 +20,6 @@ import numpy as np
 
 from tfp_realnvp import hardware
 from tfp_realnvp.flows import BY_NAME, ImageFlow, missing
-from tfp_realnvp.flows.density_model import ADAPT_IMAGES
 from tfp_realnvp.hardware import workers
 from tfp_realnvp.training.config import TrainingConfig
 from tfp_realnvp.training.images import RunImages, load_images
@@ -268,7 +267,7 @@ def build_flow(config: TrainingConfig, images: RunImages) -> ImageFlow:
     """The new flow of a run, on the devices of `hardware.strategy`, adapted to its images."""
     with hardware.strategy().scope():
         flow = _new_flow(config, images)
-    first = images.train.images[:ADAPT_IMAGES]
+    first = images.train.images[: flow.adapt_images]
     if config.fill:
         masks = missing.random_masks(len(first), images.image_shape, seed=[config.seed, 0])
         first = missing.hide(first, masks)
@@ -283,6 +282,7 @@ def _new_flow(config: TrainingConfig, images: RunImages) -> ImageFlow:
         images.image_shape,
         **config.flow_options(),
         levels=images.levels,
+        components=config.components,
         labels=np.unique(images.train.labels).tolist() if config.conditional else (),
         context_shape=missing.context_shape(images.image_shape) if config.fill else None,
         dequantization=config.dequantization,
