@@ -7,6 +7,7 @@ import tensorflow as tf
 from conftest import FLOWS, perturb, random_images
 from scipy.special import logsumexp
 
+from tfp_realnvp import fewshot
 from tfp_realnvp.flows import pixels as flow_pixels
 from tfp_realnvp.serving import export
 from tfp_realnvp.training.config import TrainingConfig
@@ -124,6 +125,14 @@ def test_bits_of_pixels(flow):
     bits = flow.bits_per_pixel(IMAGES, seed=3)
     expected = flow.bits_per_dim(IMAGES, seed=3)
     np.testing.assert_allclose(np.mean(bits, axis=(1, 2, 3)), expected, rtol=1e-4)
+
+
+def test_few_shots(flow):
+    unseen, route = random_images(9, SHAPE, seed=1), fewshot.Route()
+    few = fewshot.few_shot_flow(flow, IMAGES, route)
+    expected = np.mean(few.bits_per_dim(unseen))
+    received = fewshot.Unseen(flow, unseen).bits_per_dim(IMAGES, route)
+    np.testing.assert_allclose(received, expected, rtol=1e-4)
 
 
 def test_saved(flow, tmp_path):

@@ -112,5 +112,5 @@ class Unseen:
     @functools.cached_property
     def _log_dets(self) -> np.ndarray:
         """What the flow's log_prob has besides that of the latents, [n]."""
-        normal = -0.5 * np.sum(self._latents**2 + np.log(2 * np.pi), axis=1)
-        return self._log_probs - normal
+        latents = self._latents.reshape(-1, *self.flow.image_shape)
+        return self._log_probs - self.flow.base_distribution().log_prob(latents).numpy()

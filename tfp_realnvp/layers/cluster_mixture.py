@@ -132,8 +132,7 @@ class ClusterMixture(keras.layers.Layer):
         """
         shares = tf.cumsum(tf.exp(self._log_shares()))
         place = uniform_rows([], seed + 1)(first, last) * shares[-1]
-        chosen = tf.searchsorted(shares, place, side="right")
-        chosen = tf.minimum(chosen, self.components - 1)
+        chosen = tf.reduce_sum(tf.cast(place[:, tf.newaxis] >= shares[:-1], tf.int32), axis=1)
         noise = normal_rows(self.image_shape, seed)(first, last)
         scales = tf.exp(tf.gather(self.log_scales.value, chosen))
         return tf.gather(self.means.value, chosen) + temperature * scales * noise
