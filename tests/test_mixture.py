@@ -158,7 +158,10 @@ def test_learns_shares_and_means():
 
 @pytest.mark.slow
 def test_exported(flow, tmp_path):
-    signatures = tf.saved_model.load(str(export(flow, tmp_path))).signatures
+    folder = export(flow, tmp_path)
+    card = (folder / "assets.extra" / "model_card.md").read_text()
+    assert "a mixture of 3 Gaussians" in card
+    signatures = tf.saved_model.load(str(folder)).signatures
     received = signatures["log_prob"](images=tf.constant(IMAGES))["log_prob"]
     np.testing.assert_allclose(received, flow.log_prob(IMAGES), rtol=1e-5)
     drawn = signatures["sample"](

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import abc
 import itertools
-import math
 from collections.abc import Iterable, Iterator
 
 import keras
@@ -15,11 +14,6 @@ from tfp_realnvp.flows import pixels
 from tfp_realnvp.layers.checkpoints import StoresAllWeights
 
 __all__ = ["DensityModel"]
-
-# A new model is adapted to so many images, fewer if they are large
-ADAPT_IMAGES = 10_000
-ADAPT_VALUES = 2**25
-LEAST_IMAGES = 1_000
 
 
 class DensityModel(StoresAllWeights, keras.Model, abc.ABC):
@@ -68,10 +62,9 @@ class DensityModel(StoresAllWeights, keras.Model, abc.ABC):
         self._adapt(self._images_of(_first_batches(images, self.adapt_images)[0]))
 
     @property
+    @abc.abstractmethod
     def adapt_images(self) -> int:
         """The number of images to which a new model is adapted, at most."""
-        fit = ADAPT_VALUES // math.prod(self.image_shape)
-        return max(LEAST_IMAGES, min(ADAPT_IMAGES, fit))
 
     def compile(self, optimizer="rmsprop", loss=None, **kwargs):
         """`keras.Model.compile`, without a loss: the model has its own.

@@ -37,6 +37,8 @@ from tfp_realnvp.layers import ClusterMixture, Normalization, VariationalDequant
 __all__ = ["ImageFlow"]
 
 NORMALIZED_IMAGES = 1_000  # from which the normalization begins
+CLUSTERED_IMAGES = 10_000  # among which clusters are found, fewer if they are large
+CLUSTERED_VALUES = 2**25
 DEQUANTIZATIONS = ("uniform", "variational")
 
 
@@ -178,6 +180,14 @@ class ImageFlow(DensityModel, abc.ABC):
     def adapted(self) -> bool:
         """Whether the normalization was set from images."""
         return bool(self.normalization.adapted.numpy())
+
+    @property
+    def adapt_images(self) -> int:
+        """The number of images to which a new flow is adapted, at most."""
+        if self.clusters is None:
+            return NORMALIZED_IMAGES
+        fit = CLUSTERED_VALUES // self.dimensions
+        return max(NORMALIZED_IMAGES, min(CLUSTERED_IMAGES, fit))
 
     @property
     def dimensions(self) -> int:

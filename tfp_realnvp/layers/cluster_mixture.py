@@ -106,16 +106,16 @@ class ClusterMixture(keras.layers.Layer):
         nearness -= 0.5 * tf.reduce_sum(tf.square(centers), axis=1)
         # a product has a dense gradient, as clipping wants it
         chosen = tf.one_hot(tf.argmax(nearness, axis=1), self.components)
-        means, log_scales = (
-            tf.tensordot(chosen, weight.value, 1) for weight in (self.means, self.log_scales)
+        means, log_scales, log_shares = (
+            tf.tensordot(chosen, weight, 1)
+            for weight in (self.means.value, self.log_scales.value, self._log_shares())
         )
-        gaussians = tfd.Independent(tfd.Normal(means, tf.exp(log_scales)), 3)
-        return gaussians, tf.reduce_sum(chosen * self._log_shares(), axis=1)
+        return _gaussians(means, tf.exp(log_scales)), log_shares
 
     def distribution(self) -> tfd.Distribution:
         """The mixture, over the image shape. It reads the weights when it is used."""
         scales = tfp.util.DeferredTensor(self.log_scales.value, tf.exp)
-        gaussians = tfd.Independent(tfd.Normal(self.means.value, scales), 3)
+        gaussians = _gaussians(self.means.value, scales)
         return _Mixture(tfd.Categorical(self.log_shares.value), gaussians, name="mixture")
 
     def draw(self, seed: tf.Tensor, first, last, *, temperature=1.0) -> tf.Tensor:
@@ -134,27 +134,21 @@ class ClusterMixture(keras.layers.Layer):
         place = uniform_rows([], seed + 1)(first, last) * shares[-1]
         chosen = tf.reduce_sum(tf.cast(place[:, tf.newaxis] >= shares[:-1], tf.int32), axis=1)
         noise = normal_rows(self.image_shape, seed)(first, last)
-        scales = tf.exp(tf.gather(self.log_scales.value, chosen))
-        return tf.gather(self.means.value, chosen) + temperature * scales * noise
+        means, scales = self._means_and_scales(chosen)
+        return means + temperature * scales * noise
 
     def standardize(self, latents: tf.Tensor) -> tf.Tensor:
         """Latents in standard deviations from the mean, both of the Gaussian that they are likeliest from."""
-        chosen = self._likeliest(latents)
-        means, log_scales = (
-            tf.gather(weight.value, chosen) for weight in (self.means, self.log_scales)
-        )
-        return (latents - means) * tf.exp(-log_scales)
+        means, scales = self._means_and_scales(self._likeliest(latents))
+        return (latents - means) / scales
 
     def log_prob_of_values(self, latents: tf.Tensor) -> tf.Tensor:
         """Terms, one for each value of latents, whose sum is the log-probability of the latents.
 
         Each is that of the value under the likeliest Gaussian, and an equal part of what the sum lacks.
         """
-        chosen = self._likeliest(latents)
-        means, log_scales = (
-            tf.gather(weight.value, chosen) for weight in (self.means, self.log_scales)
-        )
-        terms = tfd.Normal(means, tf.exp(log_scales)).log_prob(latents)
+        means, scales = self._means_and_scales(self._likeliest(latents))
+        terms = tfd.Normal(means, scales).log_prob(latents)
         lacks = self.distribution().log_prob(latents) - tf.reduce_sum(terms, axis=[1, 2, 3])
         values = tf.cast(tf.size(latents[0]), tf.float32)
         return terms + (lacks / values)[:, tf.newaxis, tf.newaxis, tf.newaxis]
@@ -163,6 +157,13 @@ class ClusterMixture(keras.layers.Layer):
         """The Gaussian of each latent, int32 [n]."""
         return tf.argmax(self.distribution().log_probs(latents), output_type=tf.int32)
 
+    def _means_and_scales(self, chosen):
+        """Those of Gaussians, int32 [n], as float32 [n, *image_shape]."""
+        means, log_scales = (
+            tf.gather(weight.value, chosen) for weight in (self.means, self.log_scales)
+        )
+        return means, tf.exp(log_scales)
+
     def _log_shares(self):
         return tf.nn.log_softmax(self.log_shares.value)
 
@@ -170,6 +171,11 @@ class ClusterMixture(keras.layers.Layer):
         """The constructor's arguments."""
         own = {"components": self.components, "image_shape": self.image_shape}
         return {**super().get_config(), **own}
+
+
+def _gaussians(means, scales) -> tfd.Distribution:
+    """Over [height, width, channels]."""
+    return tfd.Independent(tfd.Normal(means, scales), 3)
 
 
 class _Mixture(tfd.MixtureSameFamily):
@@ -182,7 +188,7 @@ class _Mixture(tfd.MixtureSameFamily):
 
         def of_one(parameters):
             mean, scale, log_share = parameters
-            return tfd.Independent(tfd.Normal(mean, scale), 3).log_prob(x) + log_share
+            return _gaussians(mean, scale).log_prob(x) + log_share
 
         parameters = gaussians.loc, gaussians.scale, log_shares
         return tf.map_fn(
