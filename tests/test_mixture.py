@@ -142,6 +142,7 @@ def test_saved(flow, tmp_path):
     np.testing.assert_array_equal(loaded.log_prob(IMAGES), flow.log_prob(IMAGES))
 
 
+@pytest.mark.slow
 def test_learns_shares_and_means():
     """Dark and bright images, four to one."""
     bright = np.where(np.arange(500) % 5 == 0, 200, 0).astype(np.uint8)[:, None, None, None]
