@@ -186,3 +186,11 @@ def test_told(mnist, tmp_path):
 def test_checkpoints():
     *_, row = run("checkpoints.py", "--flows", "realnvp").splitlines()
     assert row.startswith("| realnvp | 4,516,503 |") and row.endswith("% |")
+
+
+@pytest.mark.slow
+def test_pipelines():
+    *rows, _ = run("pipelines.py", "--images", "64", "--rounds", "1").splitlines()[-3:]
+    plain, one = (row.split(" | ") for row in rows)
+    assert plain[0] == "| `score`" and one[0] == "| a pipeline, one worker"
+    assert float(plain[3].rstrip("| ")) == pytest.approx(float(one[3].rstrip("| ")), abs=0.001)

@@ -25,13 +25,13 @@ TOP = Path(__file__).parent.parent
 
 COMMANDS = [
     "train", "sample", "score", "transfer", "morph", "fill", "classify", "anomalies", "diagnose", "information",
-    "export", "tune", "demo",
+    "export", "tune", "demo", "experiment few-shot", "pipeline score", "pipeline sample",
 ]  # fmt: skip
 
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_help(call, command):
-    status, output, _ = call(command, "--help")
+    status, output, _ = call(*command.split(), "--help")
     assert status == 0 and "--json" in output
 
 
@@ -73,6 +73,8 @@ def test_time_runs_from_the_call(call, monkeypatch, run_dir, tmp_path):
 
 
 def test_names_in_errors_become_options():
+    words = ["pipeline", "score", "model"]
+    assert with_options("`batch_size` is 0", words) == "--batch-size is 0"
     message = "`run_dir`, `gated`, `as_json` or `colour`"
     assert with_options(message, ["train"]) == "--run-dir, --gated, --json or `colour`"
     assert with_options(message, ["sample"]) == "`run_dir`, `gated`, --json or `colour`"

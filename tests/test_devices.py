@@ -25,16 +25,56 @@ SIZE = (
 )  # fmt: skip
 
 
+PLACES = """
+import tensorflow as tf
+from tfp_realnvp import RealNVP, hardware
+hardware.use("all")
+with hardware.strategy().scope():
+    flow = RealNVP((4, 4, 1), width=8, depth=1, seed=0)
+places = []
+decode, log_prob = flow._decode, flow._log_prob
+def note(tensor):
+    places.append(tf.identity(tensor).op.device[-5:])
+def noting(method):
+    def call(conditioners, rows, *others, **options):
+        note(rows)
+        return method(conditioners, rows, *others, **options)
+    call.__name__ = method.__name__
+    return call
+flow._decode, flow._log_prob = noting(decode), noting(log_prob)
+images = flow.sample(20, seed=0)
+print(*sorted(set(places)))
+places.clear()
+flow.log_prob(images)
+print(*sorted(set(places)))
+"""
+
+
 def train(folder, *arguments):
-    command = [sys.executable, "-c", COMMAND, "train", *SIZE, "--run-dir", folder, *arguments]
+    return call("train", *SIZE, "--run-dir", folder, *arguments)
+
+
+def call(*arguments):
+    command = [sys.executable, "-c", COMMAND, *arguments]
     return subprocess.run(list(map(str, command)), capture_output=True, text=True, check=False)
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A run of one epoch."""
+    folder = tmp_path_factory.mktemp("trained")
+    process = train(folder, "--epochs", 1)
+    assert process.returncode == 0, process.stderr
+    return folder
 
 
 def test_train_on_two_devices_as_on_one(tmp_path):
     """With batches so large that one device does a step a call, too."""
     runs = {}
     for devices in ("all", "cpu"):
-        process = train(tmp_path / devices, "--devices", devices, "--epochs", 5, "--json")
+        process = train(
+            tmp_path / devices, "--devices", devices, "--deterministic", "--epochs", 5, "--json"
+        )
         assert process.returncode == 0, process.stderr
         runs[devices] = RunFolder(tmp_path / devices), json.loads(process.stdout)
     (both, scores), (one, expected) = runs["all"], runs["cpu"]
@@ -45,6 +85,32 @@ def test_train_on_two_devices_as_on_one(tmp_path):
     assert scores["test"]["bits_per_dim"] == pytest.approx(
         expected["test"]["bits_per_dim"], rel=1e-4
     )
+
+
+def test_score_and_sample_on_two_devices_as_on_one(trained, tmp_path):
+    results = {}
+    for devices in ("all", "cpu"):
+        output = tmp_path / f"{devices}.npz"
+        process = call("sample", trained, "--num", 30, "--output", output, "--devices", devices)
+        assert process.returncode == 0, process.stderr
+        process = call("score", trained, "--rarer", 50, "--devices", devices, "--json")
+        assert process.returncode == 0, process.stderr
+        with np.load(output) as drawn:
+            results[devices] = json.loads(process.stdout), drawn["images"]
+    (received, drawn), (expected, images) = results.values()
+    assert received["bits_per_dim"] == pytest.approx(expected["bits_per_dim"], rel=1e-5)
+    assert received["rarer"]["mean"] == pytest.approx(expected["rarer"]["mean"], abs=0.01)
+    assert np.mean(drawn != images) < 0.001
+
+
+def test_both_devices_compute(tmp_path):
+    """In a process: an operation is seen on each of them."""
+    program = COMMAND.replace("cli.main(sys.argv[1:])", PLACES)
+    process = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=False
+    )
+    assert process.returncode == 0, process.stderr
+    assert process.stdout.split() == ["CPU:0", "CPU:1"] * 2
 
 
 def test_goes_on(tmp_path):

@@ -5,14 +5,12 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
-from rich.console import Console
-from rich.progress import Progress
 
 from tfp_realnvp import (
     datasets,
@@ -27,6 +25,7 @@ from tfp_realnvp import (
 )
 from tfp_realnvp.cli.beside import RECORD, check_beside, record_of, write_beside
 from tfp_realnvp.cli.few_shot_runs import SHOTS, FewShots, few_shots_of, write_few_shot_run
+from tfp_realnvp.cli.output import show_bar
 from tfp_realnvp.fewshot import ADAPTED, Route
 from tfp_realnvp.fewshot.route import Space
 from tfp_realnvp.files import check_folder, check_output, write_json
@@ -34,7 +33,7 @@ from tfp_realnvp.flows.morph import morph as morph_images
 from tfp_realnvp.training.config import TrainingConfig
 from tfp_realnvp.training.run_folder import RunFolder
 
-__all__ = ["demo", "export", "few_shot", "load_data", "morph", "sample", "show_bar", "transfer"]
+__all__ = ["demo", "export", "few_shot", "load_data", "morph", "sample", "transfer"]
 
 Result = dict[str, Any]
 
@@ -60,6 +59,7 @@ def sample(
     labels: Sequence[int],
     temperature: float,
     seed: int,
+    device: hardware.Device,
     output: Path | None,
     overwrite: bool,
 ) -> Result:
@@ -71,7 +71,9 @@ def sample(
     run = RunFolder(run_dir)
     run.read_config()
     if target.suffix.lower() in ("", ".npz"):
-        return _draw_one_by_one(run, target, num, labels, temperature, seed, overwrite)
+        return _draw_one_by_one(run, target, num, labels, temperature, seed, device, overwrite)
+    if device != "auto":  # a grid needs no threads of its own
+        hardware.use(device)
     check_output(target, overwrite=overwrite or output is None)
     flow = run.load_model()
     views.check_count(num, flow.image_shape)
@@ -89,10 +91,12 @@ def _draw_one_by_one(
     labels: Sequence[int],
     temperature: float,
     seed: int,
+    device: hardware.Device,
     overwrite: bool,
 ) -> Result:
-    hardware.use()
-    flow = run.load_model()
+    hardware.use(device)
+    with hardware.strategy().scope():
+        flow = run.load_model()
     options: dict[str, Any] = {"labels": labels, "temperature": temperature, "seed": seed}
     with show_bar("drawing images", total=num) as advance:
         if target.suffix:
@@ -102,15 +106,6 @@ def _draw_one_by_one(
         else:
             queries.draw_to_folder(flow, num, target, **options, on_images=advance)
     return {"images": num, "output": str(target)}
-
-
-@contextlib.contextmanager
-def show_bar(what: str, *, total: int) -> Iterator[Callable[[int], None]]:
-    """A bar on a terminal; yields a function that is told how much is done."""
-    console = Console(stderr=True)
-    with Progress(console=console, disable=not console.is_terminal, transient=True) as bar:
-        task = bar.add_task(what, total=total)
-        yield lambda done: bar.update(task, completed=done)
 
 
 @contextlib.contextmanager

@@ -24,6 +24,7 @@ from tfp_realnvp.cli.export import export
 from tfp_realnvp.cli.fill import fill
 from tfp_realnvp.cli.information import information
 from tfp_realnvp.cli.morph import morph
+from tfp_realnvp.cli.pipeline import pipeline
 from tfp_realnvp.cli.sample import sample
 from tfp_realnvp.cli.score import score
 from tfp_realnvp.cli.train import train
@@ -59,6 +60,7 @@ for command in (
 ):
     app.command()(command)
 app.add_typer(experiment)
+app.add_typer(pipeline)
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -146,12 +148,12 @@ def with_options(message: str, arguments: list[str]) -> str:
       >>> with_options("choose another `run_dir` or `colour`.", ["train", "--epochs", "3"])
       'choose another --run-dir or `colour`.'
     """
-    commands = typer.main.get_command(app).commands  # type: ignore[attr-defined]
-    command = next((commands[word] for word in arguments if word in commands), None)
-    parameters = command.params if command else []
+    command = typer.main.get_command(app)
+    for word in arguments:
+        command = getattr(command, "commands", {}).get(word, command)
     options = {
         parameter.name: parameter.opts[0]
-        for parameter in parameters
+        for parameter in command.params
         if parameter.param_type_name == "option"
     }
     return re.sub(r"`(\w+)`", lambda name: options.get(name[1], name[0]), message)

@@ -13,6 +13,7 @@ from tfp_realnvp.training.config import TrainingConfig
 __all__ = [
     "LARGEST_SEED",
     "Dataset",
+    "Devices",
     "Json",
     "ManualDir",
     "Overwrite",
@@ -52,6 +53,15 @@ Overwrite = Annotated[
     typer.Option(
         "--overwrite",
         help="Replace what is at the place that you name; at its default place it is replaced anyway.",
+    ),
+]
+Devices = Annotated[
+    str,
+    typer.Option(
+        "--devices",
+        "--device",
+        help="auto: a GPU if there is one, else the CPU; cpu; gpu; all: all GPUs; or gpu:0,gpu:2. Several "
+        "share the work.",
     ),
 ]
 Dataset = Annotated[str | None, typer.Option(help="As in `train`; default: the run's own.")]

@@ -6,10 +6,15 @@ import contextlib
 import json
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
-__all__ = ["load_commands", "load_questions", "quiet_start", "show", "summary", "transfer_lines"]
+from rich.console import Console
+from rich.progress import Progress
+
+__all__ = [
+    "load_commands", "load_questions", "quiet_start", "show", "show_bar", "summary", "transfer_lines",
+]  # fmt: skip
 
 # the scores of pictures in metrics.json, and what people are told that they are of
 PICTURES = {"pictures": "pictures drawn", "pictures_learned": "images learned from"}
@@ -51,6 +56,15 @@ def load_questions():
     with quiet_start():
         from tfp_realnvp.cli import questions  # noqa: PLC0415
     return questions
+
+
+@contextlib.contextmanager
+def show_bar(what: str, *, total: int | None = None) -> Iterator[Callable[..., None]]:
+    """A bar on a terminal; yields a function that is told how much is done, and of how much if that is new."""
+    console = Console(stderr=True)
+    with Progress(console=console, disable=not console.is_terminal, transient=True) as bar:
+        task = bar.add_task(what, total=total)
+        yield lambda done, of=total: bar.update(task, completed=done, total=of)
 
 
 def show(result: dict[str, Any], as_json: bool, *lines: str) -> None:

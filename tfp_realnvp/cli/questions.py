@@ -22,7 +22,7 @@ from tfp_realnvp.cli.asked import (
     test_images,
     write_csv,
 )
-from tfp_realnvp.cli.commands import show_bar
+from tfp_realnvp.cli.output import show_bar
 from tfp_realnvp.files import check_output, replacing, write_json
 from tfp_realnvp.training.run_folder import RunFolder
 
@@ -51,6 +51,7 @@ def score(
     noise_samples: int,
     rarer: int,
     seed: int,
+    device: hardware.Device,
     output: Path | None,
     overwrite: bool,
 ) -> Result:
@@ -59,11 +60,12 @@ def score(
     With `output`, a row for each image is written as CSV. With `rarer`, it has the share of so many samples
     that are rarer, and with several `noise_samples` the importance-weighted bound.
     """
-    hardware.use()
+    hardware.use(device)
     if output is not None:
         check_output(output, overwrite=overwrite)
     run = RunFolder(run_dir)
-    flow = run.load_model()
+    with hardware.strategy().scope():
+        flow = run.load_model()
     names, images, known = images_asked(run, flow, images_from, dataset, manual_dir, split, labels)
     columns: dict[str, Any] = {"image": names}
     if noise_samples > 1:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from tfp_realnvp.cli.options import Json, Overwrite, Run, Seed, integers
+from tfp_realnvp.cli.options import Devices, Json, Overwrite, Run, Seed, integers
 from tfp_realnvp.cli.output import load_commands, show
 
 __all__ = ["sample"]
@@ -23,6 +23,7 @@ def sample(
         float, typer.Option(help="Below 1: more typical images, less varied.")
     ] = 1.0,
     seed: Seed = 0,
+    device: Devices = "auto",
     output: Annotated[
         Path | None,
         typer.Option(
@@ -45,6 +46,7 @@ def sample(
         labels=chosen,
         temperature=temperature,
         seed=seed,
+        device=device,
         output=output,
         overwrite=overwrite,
     )

@@ -9,6 +9,7 @@ import typer
 
 from tfp_realnvp.cli.options import (
     Dataset,
+    Devices,
     Json,
     ManualDir,
     Overwrite,
@@ -50,6 +51,7 @@ def score(
         ),
     ] = 0,
     seed: Seed = 0,
+    device: Devices = "auto",
     output: Annotated[
         Path | None, typer.Option(help="A CSV file, with a row for each image.")
     ] = None,
@@ -72,6 +74,7 @@ def score(
         noise_samples=noise_samples,
         rarer=rarer,
         seed=seed,
+        device=device,
         output=output,
         overwrite=overwrite,
     )

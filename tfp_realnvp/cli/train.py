@@ -19,7 +19,7 @@ from tfp_realnvp.cli.config_options import (
     make_config,
     with_file,
 )
-from tfp_realnvp.cli.options import Json, seconds
+from tfp_realnvp.cli.options import Devices, Json, seconds
 from tfp_realnvp.cli.output import quiet_start, show, summary
 from tfp_realnvp.training.config import TrainingConfig
 from tfp_realnvp.training.goals import Goal
@@ -32,15 +32,14 @@ LOST = 75  # exit status if another worker is gone: a temporary failure, in the 
 def train(
     context: typer.Context,
     *,
-    device: Annotated[
-        str,
+    device: Devices = "auto",
+    deterministic: Annotated[
+        bool,
         typer.Option(
-            "--devices",
-            "--device",
-            help="auto: a GPU if there is one, else the CPU; cpu; gpu; all: all GPUs; or gpu:0,gpu:2. Several "
-            "share each batch.",
+            "--deterministic",
+            help="The same weights each time on a GPU, too, more slowly; on a CPU they always are the same.",
         ),
-    ] = "auto",
+    ] = False,
     config_file: Annotated[
         Path | None,
         typer.Option(
@@ -107,7 +106,7 @@ def train(
         from tfp_realnvp import training  # noqa: PLC0415
         from tfp_realnvp.training.signals import EndAtSignal, EndedBySignal  # noqa: PLC0415
 
-        hardware.use(device)
+        hardware.use(device, deterministic=deterministic)
     hardware.connect(wait=_seconds(wait))
     if resume:
         _check_resume(context, config, run_dir)

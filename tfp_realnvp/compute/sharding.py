@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
-__all__ = ["at_least_one_row", "in_shards", "shards", "use_shards"]
+__all__ = ["at_least_one_row", "in_shards", "on_devices", "shards", "use_shards"]
 
 UNIT = 4  # rows: Philox makes four numbers at a time, so a shard starts at a multiple of four rows
 
@@ -53,16 +53,41 @@ def in_shards(function: Callable[..., tf.Tensor], rows, *columns) -> tf.Tensor:
     count = shards()
     if count == 1:
         return function(*(_part(column, 0, rows) for column in columns))
+    results = [_shard(function, rows, columns, number, count) for number in range(count)]
+    return tf.concat(results, axis=0)
+
+
+def on_devices(
+    strategy: tf.distribute.Strategy, function: Callable[..., tf.Tensor], rows, *columns
+) -> tf.Tensor:
+    """As `in_shards`, with a shard for each device of a strategy that mirrors the weights.
+
+    Args:
+      strategy: a `MirroredStrategy`; with any other, the function gets the columns as they are.
+      function: as in `in_shards`.
+      rows: as in `in_shards`.
+      *columns: as in `in_shards`.
+    """
+    if not isinstance(strategy, tf.distribute.MirroredStrategy):
+        return function(*columns)
+    count = strategy.num_replicas_in_sync
+
+    def on_this_one():
+        number = tf.distribute.get_replica_context().replica_id_in_sync_group
+        return _shard(function, rows, columns, number, count)
+
+    results = strategy.experimental_local_results(strategy.run(on_this_one))
+    return tf.concat(results, axis=0)
+
+
+def _shard(function, rows, columns, number, count):
     size = -(-rows // (count * UNIT)) * UNIT
     last = (rows - 1) // UNIT * UNIT
-    results = []
-    for number in range(count):
-        # With few rows, the last shards repeat some of them: oneDNN's convolutions fail on an empty batch.
-        start = tf.maximum(0, tf.minimum(number * size, last))
-        end = tf.minimum(start + size, rows)
-        result = function(*(_part(column, start, end) for column in columns))
-        results.append(result[number * size - start :])
-    return tf.concat(results, axis=0)
+    # With few rows, the last shards repeat some of them: oneDNN's convolutions fail on an empty batch.
+    start = tf.maximum(0, tf.minimum(number * size, last))
+    end = tf.minimum(start + size, rows)
+    result = function(*(_part(column, start, end) for column in columns))
+    return result[number * size - start :]
 
 
 def at_least_one_row(function: Callable[..., tf.Tensor], *columns) -> tf.Tensor:

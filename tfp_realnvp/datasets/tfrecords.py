@@ -20,7 +20,10 @@ from tfp_realnvp.files import replacing
 if TYPE_CHECKING:
     import tensorflow as tf
 
-__all__ = ["StoredImages", "check_tfrecords", "read_tfrecords", "write_tfrecords"]
+__all__ = [
+    "FEATURES", "HEADER", "StoredImages", "check_tfrecords", "png_image_shape", "read_tfrecords",
+    "write_tfrecords",
+]  # fmt: skip
 
 BEFORE, AFTER = 12, 4  # bytes around a record: its length with a checksum, its own checksum
 AT_ONCE = 1024  # records that are looked at together
@@ -252,7 +255,7 @@ def _read(files: list[Path]) -> tuple[np.ndarray, np.ndarray]:
     if len(headers) > 1:
         raise ValueError(
             f"{files[0].parent}: images must have one size and kind, received "
-            f"{', '.join(str(_image_shape(header)) for header in sorted(headers))} in its files."
+            f"{', '.join(str(png_image_shape(header)) for header in sorted(headers))} in its files."
         )
     columns = [
         np.concatenate([np.full(len(found[n][0]), n, np.int32) for n in range(len(files))]),
@@ -260,7 +263,7 @@ def _read(files: list[Path]) -> tuple[np.ndarray, np.ndarray]:
         np.concatenate([lengths for *_, lengths in found]),
     ]
     labels = np.concatenate([labels for labels, *_ in found])
-    images = StoredImages(files, Place(*columns), _image_shape(headers.pop()))
+    images = StoredImages(files, Place(*columns), png_image_shape(headers.pop()))
     return cast(np.ndarray, images), labels
 
 
@@ -297,17 +300,25 @@ def _look_at(file: Path) -> tuple[np.ndarray, bytes, np.ndarray, np.ndarray]:
     if not labels:
         raise ValueError(f"{file} has no records.")
     if len(headers) > 1:
-        sizes = ", ".join(sorted({str(_image_shape(header, file)) for header in headers}))
+        sizes = ", ".join(sorted({str(png_image_shape(header, file)) for header in headers}))
         raise ValueError(f"{file}: images must have one size and kind, received {sizes}.")
     [header] = headers
-    _image_shape(header, file)
+    png_image_shape(header, file)
     length = np.concatenate(lengths)
     ends = np.cumsum(length.astype(np.int64) + BEFORE + AFTER)
     return np.concatenate(labels), header, ends - length - AFTER, length
 
 
-def _image_shape(header: bytes, file: Path | None = None) -> tuple[int, int, int]:
-    """(height, width, channels) of a PNG file that begins like this."""
+def png_image_shape(header: bytes, file: Path | str | None = None) -> tuple[int, int, int]:
+    """(height, width, channels) of a PNG file that begins like this.
+
+    Args:
+      header: its first 29 bytes.
+      file: where it is, for the error.
+
+    Raises:
+      ValueError: it is no PNG file, is too large, or has other colours or bits.
+    """
     if not header.startswith(START) or len(header) < HEADER:
         raise ValueError(
             f"{file}: `image` must be a PNG file, received one that begins with {header[:8]!r}."

@@ -6,7 +6,6 @@ import abc
 
 import keras
 
-from tfp_realnvp.compute.traces import Traces
 from tfp_realnvp.flows.image_flow import ImageFlow
 from tfp_realnvp.flows.told import Told
 
@@ -32,7 +31,6 @@ class BorrowingFlow(ImageFlow, abc.ABC):
         self.told = Told()
         self.labels, self.context_shape, self.context_encoder = (), None, None
         self.components, self.clusters = 1, None
-        self._traces = Traces()
         self.built = True
 
     @property

@@ -19,8 +19,7 @@ from tensorflow_probability import distributions as tfd
 from tfp_realnvp.bijectors import UpToDate
 from tfp_realnvp.compute.blocks import in_blocks, rows_of_block
 from tfp_realnvp.compute.random_numbers import ALGORITHM, normal_rows, to_seed, uniform_rows
-from tfp_realnvp.compute.sharding import UNIT, at_least_one_row, in_shards, shards
-from tfp_realnvp.compute.traces import Traces
+from tfp_realnvp.compute.sharding import UNIT
 from tfp_realnvp.flows import pixels
 from tfp_realnvp.flows.checks import (
     check_context_fits,
@@ -30,7 +29,7 @@ from tfp_realnvp.flows.checks import (
     check_sample_shape,
     check_temperature,
 )
-from tfp_realnvp.flows.density_model import DensityModel
+from tfp_realnvp.flows.rowwise_model import RowwiseModel
 from tfp_realnvp.flows.told import Told, as_encoder
 from tfp_realnvp.layers import ClusterMixture, Normalization, VariationalDequantization
 
@@ -42,7 +41,7 @@ CLUSTERED_VALUES = 2**25
 DEQUANTIZATIONS = ("uniform", "variational")
 
 
-class ImageFlow(DensityModel, abc.ABC):
+class ImageFlow(RowwiseModel, abc.ABC):
     """A normalizing flow over images: one bijection between latents and images, and its density.
 
     `log p(image) = log p_base(latent) + log |det d latent / d image|`, with `latent = encode(image)`.
@@ -149,7 +148,6 @@ class ImageFlow(DensityModel, abc.ABC):
         self.noise_count = self.add_weight(
             shape=(), initializer="zeros", dtype="int32", trainable=False, name="noise_count"
         )
-        self._traces = Traces()
 
     def __init_subclass__(cls, **kwargs):
         super().__init_subclass__(**kwargs)
@@ -279,19 +277,6 @@ class ImageFlow(DensityModel, abc.ABC):
 
         return GivenFlow(self, label=label, context=context)
 
-    @property
-    def _conditioners(self) -> Sequence[Callable]:
-        return getattr(self, "conditioners", ())
-
-    def _conditioners_here(self) -> Sequence[Callable]:
-        """The conditioners; for a `tf.function` as functions too: a SavedModel holds each of them once."""
-        if tf.executing_eagerly():
-            return self._conditioners
-        return [
-            self._compiled(conditioner, f"conditioner_{number}")
-            for number, conditioner in enumerate(self._conditioners)
-        ]
-
     def _bijector(self, conditioners, labels, encoded) -> tfb.Bijector:
         return self._bijector_told(conditioners, self.told.join(labels, encoded))
 
@@ -303,8 +288,7 @@ class ImageFlow(DensityModel, abc.ABC):
         # without a name, TFP puts those of all bijectors into the name of every operation
         return tfb.Chain([*self.normalization.bijectors, *bijectors], name="flow")
 
-    # For users. In eager mode each method computes its images in blocks of a bounded size. In a `tf.function`
-    # it computes them all at once: call it there with batches.
+    # For users.
 
     def log_prob(self, images, labels=None, *, context=None, seed: int = 0) -> tf.Tensor:
         """Log-probability of images, in nats per image, comparable between models and with papers.
@@ -569,73 +553,6 @@ class ImageFlow(DensityModel, abc.ABC):
     def _check_images(self, images) -> tf.Tensor:
         return check_images(images, self.image_shape, levels=self.levels)
 
-    def _rows(self, events, labels, context):
-        """Events, labels and context with one batch axis, and a function that restores the axes in a result."""
-        batch = events.shape[:-3]
-        self.told.check_batch(labels, context, batch)
-        if batch.rank == 1:
-            return events, labels, context, lambda result: result
-        if labels is not None:
-            labels = tf.reshape(labels, [-1])
-        if context is not None:
-            context = tf.reshape(context, [-1, *(self.context_shape or ())])
-
-        def restore(result):
-            return tf.reshape(result, tf.concat([axes, tf.shape(result)[1:]], axis=0))
-
-        axes = tf.shape(events)[:-3]
-        return tf.reshape(events, [-1, *self.image_shape]), labels, context, restore
-
-    def _by_rows(self, method, events, labels, context, **others):
-        """Call `method(conditioners, events, labels, encoded context, ...)`, which treats each row by itself.
-
-        In eager mode it is compiled and computed in blocks, and each block in shards. In a `tf.function` of the
-        caller's it is not divided: a SavedModel must not depend on the machine that wrote it.
-        """
-        if not tf.executing_eagerly():
-
-            def undivided(events, labels, context):
-                encoded = self.told.encode(context)
-                return method(self._conditioners_here(), events, labels, encoded, **others)
-
-            return at_least_one_row(undivided, events, labels, context)
-
-        def sharded(events, labels, context, **others):
-            function = functools.partial(method, **others)
-            encoded = self.told.encode(context)
-            return self._in_shards(function, tf.shape(events)[0], events, labels, encoded)
-
-        compiled = functools.partial(self._compiled(sharded, method.__name__), **others)
-
-        def block(start, end):
-            part = (
-                column if column is None else column[start:end]
-                for column in (events, labels, context)
-            )
-            return at_least_one_row(compiled, *part)
-
-        return in_blocks(block, len(events), largest=rows_of_block(self.image_shape))
-
-    def _compiled(self, function, name=None):
-        variables = list(self.variables)
-        for (
-            conditioner
-        ) in self._conditioners:  # Keras does not track a layer that replaces one in a list
-            variables += getattr(conditioner, "variables", ())
-        return self._traces.get(name or function.__name__, function, variables)
-
-    def _in_shards(self, function, rows, *columns):
-        """`function(conditioners, *columns)` in shards, which share the kernels of the conditioners."""
-        conditioners = self._conditioners
-        if shards() > 1:
-            conditioners = [
-                functools.partial(conditioner, kernels=conditioner.read_kernels())
-                if hasattr(conditioner, "read_kernels")
-                else conditioner
-                for conditioner in conditioners
-            ]
-        return in_shards(functools.partial(function, conditioners), rows, *columns)
-
     def _log_prob(self, conditioners, images, labels, encoded, *, seed):
         noise = pixels.image_noise(images, seed)
         return self._score(conditioners, images, labels, encoded, noise)
@@ -701,7 +618,12 @@ class ImageFlow(DensityModel, abc.ABC):
         def latents(start, end):
             return self.draw_latents(end - start, temperature, seed, first=first + start)
 
-        return self._in_shards(self._decode, count, latents, labels, self.told.encode(context))
+        def on_one_device(latents, labels, context):
+            rows = count if callable(latents) else tf.shape(latents)[0]
+            encoded = self.told.encode(context)
+            return self._in_shards(self._decode, rows, latents, labels, encoded)
+
+        return self._on_devices(on_one_device, count, latents, labels, context)
 
     # For Keras.
 

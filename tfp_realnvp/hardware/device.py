@@ -26,15 +26,18 @@ WAIT_SECONDS = 300.0  # for other workers, at the start
 SHARDED_CORES = 2  # where shards are the default; more cores were not measured
 
 
-def use(device: Device = "auto", *, shards: int | None = None) -> None:
+def use(device: Device = "auto", *, shards: int | None = None, deterministic: bool = False) -> None:
     """Choose the devices of this process and its threads. Call it before TensorFlow computes anything.
 
     Args:
       device: "cpu"; "gpu"; "auto", a GPU if there is one; "all", all GPUs, or without one the CPU; or GPUs by
-        their numbers, such as "gpu:0,gpu:2". Several are used by `train` alone.
+        their numbers, such as "gpu:0,gpu:2". Several are used by `train`, and by flows that are made in the
+        scope of `strategy`.
       shards: into how many shards a flow cuts a batch on a CPU; each shard has a thread of its own. 1 leaves
         the threads to TensorFlow. None means two shards on a CPU of two cores, unless TensorFlow has begun or
         its threads were chosen before; then, and on other CPUs, nothing changes. A GPU takes whole batches.
+      deterministic: whether TensorFlow must give the same numbers each time on a GPU, too, where it is slower
+        then. On a CPU our training always does.
 
     Raises:
       ValueError: another device; a GPU was asked for and there is none; `shards` is not an integer of at least
@@ -66,6 +69,8 @@ def use(device: Device = "auto", *, shards: int | None = None) -> None:
         with _in_time("device"):
             tf.config.set_visible_devices([gpus[number] for number in numbers], "GPU")
     _several = device == "all" or len(numbers) > 1
+    if deterministic:
+        tf.config.experimental.enable_op_determinism()
     threads = tf.config.threading
     if gpus:
         return
