@@ -5,6 +5,7 @@ from tfp_realnvp.bijectors.couplings import Couplings
 from tfp_realnvp.bijectors.elementwise import Elementwise
 from tfp_realnvp.bijectors.partial import Partial
 from tfp_realnvp.bijectors.reorder import Reorder
+from tfp_realnvp.bijectors.residual import Residual
 from tfp_realnvp.bijectors.squeeze import Squeeze
 from tfp_realnvp.bijectors.tone_curve import ToneCurve
 from tfp_realnvp.bijectors.up_to_date import UpToDate
@@ -15,6 +16,7 @@ __all__ = [
     "Elementwise",
     "Partial",
     "Reorder",
+    "Residual",
     "Squeeze",
     "ToneCurve",
     "UpToDate",

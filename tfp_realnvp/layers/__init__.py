@@ -5,6 +5,7 @@ import warnings
 from tfp_realnvp.layers.cluster_mixture import ClusterMixture
 from tfp_realnvp.layers.conv_resnet import ConvResNet
 from tfp_realnvp.layers.dense_conditioner import DenseConditioner
+from tfp_realnvp.layers.lipschitz_conv_net import LipschitzConvNet
 from tfp_realnvp.layers.normalization import Normalization
 from tfp_realnvp.layers.self_attention import SelfAttention
 from tfp_realnvp.layers.transform_parameters import TransformParameters
@@ -14,6 +15,7 @@ __all__ = [
     "ClusterMixture",
     "ConvResNet",
     "DenseConditioner",
+    "LipschitzConvNet",
     "Normalization",
     "SelfAttention",
     "TransformParameters",

@@ -1,0 +1,249 @@
+"""Residual blocks: bounds, log-determinants and their gradients against what is exact, inverses."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from bijector_checks import (
+    check_log_det_against_autodiff,
+    check_log_dets_cancel,
+    check_round_trip,
+    check_shapes,
+)
+from scipy.stats import poisson
+from tensorflow_probability import bijectors as tfb
+
+from tfp_realnvp.bijectors import Residual
+from tfp_realnvp.compute.hashed_numbers import keys_of_rows, signs, uniforms
+from tfp_realnvp.compute.log_det_series import draw_terms
+from tfp_realnvp.layers import LipschitzConvNet
+from tfp_realnvp.layers.lipschitz_conv_net import LIPSWISH
+
+pytestmark = pytest.mark.slow
+
+SHAPE = (3, 2, 2)
+SIZE = 12
+ROWS = 10_000
+
+
+def make_net(scale=0.7, **options):
+    """One whose norms are at their bound, and whose blocks are far from the identity."""
+    net = LipschitzConvNet(channels=5, **options)
+    net.build((None, *SHAPE))
+    random = np.random.default_rng(0)
+    for weight in net.trainable_weights:
+        weight.assign_add(scale * random.standard_normal(weight.shape))
+    return net
+
+
+@pytest.fixture(scope="module")
+def net():
+    return make_net()
+
+
+def points(count=1, seed=0):
+    random = np.random.default_rng(seed)
+    return tf.constant(random.standard_normal((count, *SHAPE)), tf.float32)
+
+
+def jacobians(function, values):
+    """Of each row: [n, SIZE, SIZE]."""
+    with tf.GradientTape() as tape:
+        tape.watch(values)
+        results = function(values)
+    return tf.reshape(tape.batch_jacobian(results, values), [-1, SIZE, SIZE])
+
+
+def exact_log_det(net, values):
+    return tf.linalg.slogdet(tf.eye(SIZE) + jacobians(net, values))[1]
+
+
+def residual(net):
+    def change(y):
+        return net(y, kernels=kernels)
+
+    kernels = net.read_kernels()
+    return Residual(change, lambda y: (change(y), exact_log_det(change, y)))
+
+
+def test_bijector(net):
+    bijector, x = residual(net), points(4)
+    check_round_trip(bijector, x, 1e-5)
+    check_log_dets_cancel(bijector, x, 3, 1e-4)
+    check_log_det_against_autodiff(tfb.Invert(bijector), x, 3, 1e-4)  # the other way is a loop
+    check_shapes(bijector, x, 3)
+    assert not np.allclose(bijector.inverse(x), x, atol=0.1)
+
+
+def matrix(kernel, shape):
+    """Of the convolution with a kernel, on images of a shape."""
+    size = int(np.prod(shape))
+    units = tf.reshape(tf.eye(size), [size, *shape])
+    return tf.reshape(tf.nn.conv2d(units, kernel, 1, "SAME"), [size, -1]).numpy()
+
+
+def test_norms_are_bounded(net):
+    for number, kernel in enumerate(net.read_kernels().kernels):
+        norm = np.linalg.norm(matrix(kernel, (3, 2, kernel.shape[2])), 2)
+        assert 0.97 < norm < 0.985, number
+    small = make_net(0.0)
+    for kernel, weight in zip(small.read_kernels().kernels, small.kernels, strict=True):
+        norm = np.linalg.norm(matrix(weight.value, (3, 2, weight.shape[2])), 2)
+        expected = weight / max(1, norm / 0.98)
+        np.testing.assert_allclose(kernel, expected, rtol=1e-3, atol=1e-6)
+
+
+def test_power_iteration_begins_where_it_ended(net):
+    before = [start.numpy() for start in net.starts]
+    net.read_kernels(training=True)
+    ends = [start.numpy() for start in net.starts]
+    assert all(np.abs(end - start).max() > 0.01 for end, start in zip(ends, before, strict=True))
+    net.read_kernels(training=True)
+    for start, end in zip(net.starts, ends, strict=True):
+        np.testing.assert_allclose(start, end, atol=0.05)
+
+
+def test_lipschitz_constant(net):
+    """The largest norm of a Jacobian that gradient ascent finds is below the bound, and not far below."""
+    values = tf.Variable(points(20))
+    optimizer = keras.optimizers.Adam(0.1)
+
+    @tf.function
+    def climb():
+        with tf.GradientTape() as tape:
+            norms = tf.linalg.svd(jacobians(net, values), compute_uv=False)[:, 0]
+            loss = -tf.reduce_sum(norms)
+        optimizer.apply([tape.gradient(loss, values)], [values])
+        return tf.reduce_max(norms)
+
+    optimizer.build([values])
+    largest = max(float(climb()) for _ in range(100))
+    assert 0.2 < largest < 0.98**3
+
+
+def test_slope_of_lipswish():
+    values = np.linspace(-10, 10, 100_001)
+    gate = 1 / (1 + np.exp(-values))
+    assert 1.09 < np.max(gate + values * gate * (1 - gate)) < LIPSWISH
+
+
+def estimate(net, y, keys, *, exact=2, more=1.5):
+    probe = signs(keys, SHAPE, salt=0)
+    terms = draw_terms(uniforms(keys, salt=1), exact=exact, more=more)
+    return net(y, probe=probe, terms=terms)
+
+
+def keys_of(count, seed=0):
+    return keys_of_rows(points(count, seed=100 + seed))
+
+
+def test_estimates_are_right_in_the_mean(net):
+    y = points()
+    _, log_dets = estimate(net, tf.repeat(y, ROWS, axis=0), keys_of(ROWS))
+    error = np.std(log_dets) / np.sqrt(ROWS)
+    expected = float(exact_log_det(net, y)[0])
+    assert 0.0005 < error < 0.05 < abs(expected)
+    assert np.mean(log_dets) == pytest.approx(expected, abs=3 * error)
+    _, closer = estimate(net, tf.repeat(y, 1000, axis=0), keys_of(1000), exact=20)
+    assert np.std(closer) < np.std(log_dets)
+
+
+def test_gradients_are_right_in_the_mean(net):
+    """Of the log-determinant, by all weights and by the values; in 100 parts, for their errors."""
+    y, weights = points(), [weight.value for weight in net.trainable_weights]
+    with tf.GradientTape() as tape:
+        tape.watch(y)
+        log_det = exact_log_det(net, y)
+    expected = flat(tape.gradient(log_det, [y, *weights], unconnected_gradients="zero"))
+
+    @tf.function
+    def part(keys):
+        with tf.GradientTape() as tape:
+            tape.watch(y)
+            log_det = tf.reduce_mean(estimate(net, tf.repeat(y, 100, axis=0), keys)[1])
+        return tape.gradient(log_det, [y, *weights], unconnected_gradients="zero")
+
+    parts = np.array([flat(part(keys_of(100, seed))) for seed in range(100)])
+    error = parts.std(axis=0) / 10
+    deviations = (parts.mean(axis=0) - expected) / np.maximum(error, 1e-7)
+    assert np.abs(expected).max() > 20 * error.mean() > 0
+    assert np.sqrt(np.mean(deviations[error > 1e-6] ** 2)) < 1.3
+    assert np.abs(deviations).max() < 5
+
+
+def flat(gradients):
+    return np.concatenate([np.ravel(gradient) for gradient in gradients])
+
+
+def test_gradients_of_the_residual_are_those_of_autodiff(net):
+    y, towards = points(3), points(3, seed=1)
+    received = []
+    for probe in (False, True):
+        with tf.GradientTape() as tape:
+            tape.watch(y)
+            change = estimate(net, y, keys_of(3))[0] if probe else net(y)
+            total = tf.reduce_sum(change * towards)
+        received.append(flat(tape.gradient(total, [y, *net.trainable_weights])))
+    np.testing.assert_allclose(*received, atol=1e-5)
+
+
+def test_an_estimate_does_not_depend_on_the_batch(net):
+    y = points(8)
+    together = estimate(net, y, keys_of_rows(y))[1]
+    alone = [estimate(net, y[n : n + 1], keys_of_rows(y[n : n + 1]))[1][0] for n in range(8)]
+    np.testing.assert_allclose(together, alone, atol=1e-6)
+    assert np.std(together) > 0.001
+
+
+def test_terms():
+    """A term is taken as often as the Poisson distribution says, and weighs the more, the rarer it is."""
+    terms = draw_terms(uniforms(keys_of(ROWS), salt=0), exact=2, more=1.5)
+    taken = terms.weights.numpy() > 0
+    assert (
+        taken[: 2 + 1].all()
+        and taken[int(terms.last)].any()
+        and not taken[int(terms.last) + 1 :].any()
+    )
+    for term in range(3, 8):
+        share = poisson.sf(term - 3, 1.5)
+        assert np.mean(taken[term]) == pytest.approx(share, abs=4 * np.sqrt(share / ROWS))
+        weights = terms.weights.numpy()[term]
+        np.testing.assert_allclose(weights[weights > 0], 1 / share, rtol=1e-3)
+
+
+def test_hashed_numbers():
+    keys = keys_of(ROWS)
+    assert len(np.unique(keys)) > ROWS - 5
+    both = np.concatenate([signs(keys, (20,), salt=salt) for salt in (1, 2)], axis=1)
+    assert set(np.unique(both)) == {-1.0, 1.0}
+    assert np.abs(both.mean(axis=0)).max() < 0.05
+    assert np.abs(np.corrcoef(both.T) - np.eye(40)).max() < 0.05
+    numbers = uniforms(keys, salt=3).numpy()
+    np.testing.assert_allclose(np.histogram(numbers, 10, (0, 1))[0] / ROWS, 0.1, atol=0.015)
+
+
+def test_saved_and_compiled(net, tmp_path):
+    inputs = keras.Input(SHAPE)
+    model = keras.Model(inputs, LipschitzConvNet(channels=5)(inputs))
+    model.layers[-1].set_weights(net.get_weights())
+    model.save(tmp_path / "net.keras")
+    loaded = keras.saving.load_model(tmp_path / "net.keras", safe_mode=True)
+    y = points(3)
+    np.testing.assert_allclose(loaded(y), net(y), atol=1e-6)
+    compiled = tf.function(residual(net).forward)
+    np.testing.assert_allclose(compiled(y), residual(net).forward(y), atol=1e-5)
+
+
+def test_a_network_that_is_too_steep(net):
+    steep = Residual(lambda y: 1.5 * y, lambda y: (1.5 * y, tf.zeros(len(y))), event_ndims=1)
+    with pytest.raises(tf.errors.InvalidArgumentError, match="no Lipschitz constant below 1"):
+        steep.forward(tf.ones([2, 3]))
+    infinite = tf.tensor_scatter_nd_update(points(3), [[1, 0, 0, 0]], [np.nan])
+    with pytest.raises(tf.errors.InvalidArgumentError, match=r"relative change:\W+1\W+nan"):
+        residual(net).forward(infinite)
+
+
+@pytest.mark.parametrize("coefficient", [0.0, 1.0, 2.0])
+def test_bad_coefficient(coefficient):
+    with pytest.raises(ValueError, match="`coefficient` must be above 0 and below 1, received"):
+        LipschitzConvNet(coefficient=coefficient)
