@@ -26,6 +26,7 @@ def main():
     parser = make_parser(__doc__, mnist=None)
     parser.add_argument("--images", type=int, default=20_000)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--workers", type=int, nargs="+", default=[1, 2], help="of pipelines")
     parser.add_argument("--model", type=Path, default=MODEL)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
@@ -46,11 +47,10 @@ def main():
         np.savez(folder / "all.npz", **columns, **tests)
         plain = ["score", options.model, "--dataset", f"npz:{folder}/all.npz"]
         pipeline = ["pipeline", "score", options.model, f"{folder}/part-*.npz"]
-        ways = {
-            "`score`": (plain, []),
-            "a pipeline, one worker": (pipeline, ["--"]),
-            "two workers": (pipeline, ["--", "--direct_num_workers=2", WORKERS]),
-        }
+        ways = {"`score`": (plain, [])}
+        for count in options.workers:
+            several = [f"--direct_num_workers={count}", WORKERS] if count > 1 else []
+            ways[f"a pipeline, workers: {count}"] = pipeline, ["--", *several]
         seconds = {way: [] for way in ways}
         bits = {}
         for turn in range(options.rounds):

@@ -116,10 +116,10 @@ def test_both_devices_compute(tmp_path):
 def test_goes_on(tmp_path):
     """After an end by a time limit, in the middle of an epoch."""
     long = ("--devices", "all", "--epochs", 100_000, "--patience", 100_000)
-    process = train(tmp_path, *long, "--time-limit", "25s")
+    process = train(tmp_path, *long, "--time-limit", "20s")
     assert process.returncode == 0, process.stderr
     before = len(RunFolder(tmp_path).read_history())
-    process = train(tmp_path, *long, "--resume", "--time-limit", "45s")
+    process = train(tmp_path, *long, "--resume", "--time-limit", "35s")
     assert process.returncode == 0, process.stderr
     assert len(RunFolder(tmp_path).read_history()) > before
 

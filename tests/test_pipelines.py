@@ -10,8 +10,7 @@ import pytest
 import tensorflow as tf
 from conftest import FLOWS, perturb, random_images
 
-from tfp_realnvp import cli, datasets
-from tfp_realnvp.pipelines import draw_files, score_files
+from tfp_realnvp import cli, datasets, pipelines
 from tfp_realnvp.pipelines.places import stored_files
 from tfp_realnvp.pipelines.stored_images import read_images
 from tfp_realnvp.serving import export
@@ -66,7 +65,7 @@ def test_scores_are_those_of_the_flow(model, request, files, tmp_path):
     flow, model = request.getfixturevalue(model)
     folder, images, labels = files
     done = []
-    result = score_files(
+    result = pipelines.score_files(
         model,
         str(folder),
         str(tmp_path / "scores"),
@@ -96,27 +95,27 @@ def test_goes_on_and_names_files_that_fail(plain, files, tmp_path):
     damaged[-30:] = bytes(30)
     (folder / "b.npz").write_bytes(damaged)
     with pytest.raises(ValueError, match=r"1 of 3 files failed, the others are done: b\.npz"):
-        score_files(model, str(folder), str(scores))
+        pipelines.score_files(model, str(folder), str(scores))
     kept = scores / "a.npz.csv"
     before = kept.stat().st_mtime_ns
     (scores / "c.csv.new-0123").write_text("left by a worker that was killed")
     (folder / "b.npz").write_bytes(whole)
-    assert score_files(model, str(folder), str(scores))["files"] == 3
+    assert pipelines.score_files(model, str(folder), str(scores))["files"] == 3
     assert kept.stat().st_mtime_ns == before
     assert sorted(file.name for file in scores.iterdir()) == [
         "a.npz.csv", "b.npz.csv", "scores.json", "scoring.json", "train.tfrecord-00000-of-00001.csv",
     ]  # fmt: skip
     with pytest.raises(FileExistsError, match="has results of other work"):
-        score_files(model, str(folder / "*.npz"), str(scores))
+        pipelines.score_files(model, str(folder / "*.npz"), str(scores))
     with pytest.raises(FileExistsError, match=r"must be new or empty, and has a\.npz"):
-        score_files(model, str(folder), str(folder))
+        pipelines.score_files(model, str(folder), str(folder))
 
 
 @pytest.mark.parametrize("model", ["plain", "conditional"])
 def test_draws_the_same_images_in_any_files(model, request, tmp_path):
     flow, model = request.getfixturevalue(model)
     options = {"labels": LABELS if flow.labels else (), "seed": 4, "temperature": 0.7}
-    result = draw_files(model, 10, str(tmp_path / "drawn"), images_per_file=4, **options)
+    result = pipelines.draw_files(model, 10, str(tmp_path / "drawn"), images_per_file=4, **options)
     assert result == {"images": 10, "files": 3}
     parts = [dict(np.load(file)) for file in sorted((tmp_path / "drawn").glob("*.npz"))]
     assert [len(part["images"]) for part in parts] == [4, 4, 2]
@@ -128,7 +127,7 @@ def test_draws_the_same_images_in_any_files(model, request, tmp_path):
         np.testing.assert_array_equal(together["images"][[number]], flow.decode(latents, of_one))
     if flow.labels:
         np.testing.assert_array_equal(together["labels"], labels)
-    draw_files(model, 10, str(tmp_path / "again"), batch_size=3, **options)
+    pipelines.draw_files(model, 10, str(tmp_path / "again"), batch_size=3, **options)
     with np.load(tmp_path / "again" / "images-00000-of-00001.npz") as again:
         np.testing.assert_array_equal(again["images"], together["images"])
 
@@ -163,21 +162,21 @@ def test_models_and_arguments_that_do_not_fit(plain, conditional, files, tmp_pat
     folder, _, _ = files
     out = str(tmp_path / "out")
     with pytest.raises(FileNotFoundError, match="there is no SavedModel"):
-        score_files(str(tmp_path), str(folder), out)
+        pipelines.score_files(str(tmp_path), str(folder), out)
     with pytest.raises(FileNotFoundError, match="there are no files"):
-        score_files(plain[1], str(tmp_path / "*.npz"), out)
+        pipelines.score_files(plain[1], str(tmp_path / "*.npz"), out)
     tf.saved_model.save(tf.Module(), str(tmp_path / "other"))
     with pytest.raises(ValueError, match="lacks log_prob and sample_rows"):
-        score_files(str(tmp_path / "other"), str(folder), out)
+        pipelines.score_files(str(tmp_path / "other"), str(folder), out)
     with pytest.raises(ValueError, match="`labels` must be given, for a model with labels"):
-        draw_files(conditional[1], 5, out)
+        pipelines.draw_files(conditional[1], 5, out)
     with pytest.raises(ValueError, match=r"`labels` must be none, .* received \[3\]"):
-        draw_files(plain[1], 5, out, labels=[3])
+        pipelines.draw_files(plain[1], 5, out, labels=[3])
     wrong = {"n": 0, "seed": 2**31, "images_per_file": 0, "batch_size": 0, "temperature": -1.0}
     for name, value in wrong.items():
         arguments = {"n": 5, name: value}
         with pytest.raises(ValueError, match=f"`{name}` must be .* received {value}"):
-            draw_files(plain[1], arguments.pop("n"), out, **arguments)
+            pipelines.draw_files(plain[1], arguments.pop("n"), out, **arguments)
     assert not (tmp_path / "out").exists()
     (tmp_path / "more").mkdir()
     (tmp_path / "more" / "a.npz").touch()

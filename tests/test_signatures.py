@@ -25,7 +25,9 @@ def make_flow(name, **options):
     return perturb(flow)
 
 
-@pytest.fixture(scope="module", params=FLOWS)
+@pytest.fixture(
+    scope="module", params=["realnvp", pytest.param("multiscale", marks=pytest.mark.slow)]
+)
 def flow(request):
     return make_flow(request.param)
 

@@ -60,9 +60,9 @@ def score(
     Example: tfp-realnvp pipeline score saved_models/mnist_0_8 'images/*.npz' --output-dir scores
     """
     with quiet_start():
-        from tfp_realnvp import pipelines  # noqa: PLC0415
+        from tfp_realnvp.pipelines import score_files  # noqa: PLC0415
     with show_bar("scoring files") as advance:
-        result = pipelines.score_files(
+        result = score_files(
             model,
             files,
             output_dir,
@@ -110,9 +110,9 @@ def sample(
     """
     chosen = integers(labels)
     with quiet_start():
-        from tfp_realnvp import pipelines  # noqa: PLC0415
+        from tfp_realnvp.pipelines import draw_files  # noqa: PLC0415
     with show_bar("drawing files") as advance:
-        result = pipelines.draw_files(
+        result = draw_files(
             model,
             num,
             output_dir,

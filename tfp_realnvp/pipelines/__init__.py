@@ -1,13 +1,6 @@
 """Scoring and drawing that outgrow a machine: Apache Beam pipelines around a SavedModel."""
 
-try:
-    import apache_beam  # noqa: F401
-except ModuleNotFoundError as error:
-    raise ModuleNotFoundError(
-        "a pipeline needs the extra `beam`: pip install -e '.[beam]'."
-    ) from error
+import lazy_loader
 
-from tfp_realnvp.pipelines.draw import draw_files
-from tfp_realnvp.pipelines.score import score_files
-
-__all__ = ["draw_files", "score_files"]
+# The public names are listed in __init__.pyi; Apache Beam is imported when one of them is used.
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

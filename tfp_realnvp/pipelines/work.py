@@ -9,8 +9,14 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
-import apache_beam as beam
 import tensorflow as tf
+
+try:
+    import apache_beam as beam
+except ModuleNotFoundError as error:
+    raise ModuleNotFoundError(
+        "a pipeline needs the extra `beam`: pip install -e '.[beam]'."
+    ) from error
 from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.utils.shared import Shared
 
