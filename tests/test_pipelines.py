@@ -2,8 +2,10 @@
 
 import csv
 import json
+import os
 import subprocess
 import sys
+import time
 
 import numpy as np
 import pytest
@@ -82,7 +84,8 @@ def test_scores_are_those_of_the_flow(model, request, files, tmp_path):
         "images": 28,
         "files": 3,
     }
-    assert json.loads((tmp_path / "scores" / "scores.json").read_text()) == result
+    written = json.loads((tmp_path / "scores" / "scores.json").read_text())
+    assert written == {**result, "failed": []}
     assert done[-1] == (3, 3)
 
 
@@ -91,20 +94,29 @@ def test_goes_on_and_names_files_that_fail(plain, files, tmp_path):
     folder, _, _ = files
     scores = tmp_path / "scores"
     whole = (folder / "b.npz").read_bytes()
-    damaged = bytearray(whole)
-    damaged[-30:] = bytes(30)
-    (folder / "b.npz").write_bytes(damaged)
+    (folder / "b.npz").write_bytes(whole[:-30])  # truncated
     with pytest.raises(ValueError, match=r"1 of 3 files failed, the others are done: b\.npz"):
         pipelines.score_files(model, str(folder), str(scores))
     kept = scores / "a.npz.csv"
     before = kept.stat().st_mtime_ns
-    (scores / "c.csv.new-0123").write_text("left by a worker that was killed")
+    assert json.loads((scores / "scores.json").read_text())["failed"]
+    (scores / f"c.csv.new-{'0' * 32}").write_text("left by a worker that was killed")
     (folder / "b.npz").write_bytes(whole)
     assert pipelines.score_files(model, str(folder), str(scores))["files"] == 3
     assert kept.stat().st_mtime_ns == before
     assert sorted(file.name for file in scores.iterdir()) == [
         "a.npz.csv", "b.npz.csv", "scores.json", "scoring.json", "train.tfrecord-00000-of-00001.csv",
     ]  # fmt: skip
+    now = time.time() + 10
+    os.utime(folder / "a.npz", (now, now))  # as if it had changed
+    pipelines.score_files(model, str(folder), str(scores))
+    assert kept.stat().st_mtime_ns > before
+    users = tmp_path / "notes"
+    users.mkdir()
+    (users / "report.new-version").touch()
+    with pytest.raises(FileExistsError, match=r"has report\.new-version"):
+        pipelines.score_files(model, str(folder), str(users))
+    assert (users / "report.new-version").exists()
     with pytest.raises(FileExistsError, match="has results of other work"):
         pipelines.score_files(model, str(folder / "*.npz"), str(scores))
     with pytest.raises(FileExistsError, match=r"must be new or empty, and has a\.npz"):

@@ -98,8 +98,7 @@ def draw_files(
     ]
     summary = posixpath.join(output_dir, SUMMARY)
     do = _DrawFile(model, np.array(labels, np.int32), temperature, seed, batch_size)
-    totals = work.run(do, tasks, summary, options, lambda done: on_results(done, len(tasks)))
-    return {"images": totals["images"], "files": totals["files"]}
+    return work.run(do, tasks, summary, options, lambda done: on_results(done, len(tasks)))
 
 
 class _DrawFile(work.MakeResults):

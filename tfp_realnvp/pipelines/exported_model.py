@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import cast
 
 import numpy as np
@@ -45,11 +44,6 @@ class ExportedModel:
         self.takes_labels = "labels" in inputs
         self.image_shape = cast(tuple[int, int, int], tuple(inputs["images"].shape[1:]))
 
-    @property
-    def dimensions(self) -> int:
-        """The number of values in an image."""
-        return math.prod(self.image_shape)
-
     def log_prob(self, images: np.ndarray, labels: np.ndarray | None) -> np.ndarray:
         """Nats, float64 [n], of uint8 images [n, *image_shape] and labels [n], or None.
 
@@ -82,8 +76,7 @@ class ExportedModel:
                 raise ValueError("the model is told the label of each image, and there are none.")
             inputs["labels"] = labels.astype(np.int32)
         try:
-            return signature(**{key: tf.constant(value) for key, value in inputs.items()})[
-                output
-            ].numpy()
+            tensors = {key: tf.constant(value) for key, value in inputs.items()}
+            return signature(**tensors)[output].numpy()
         except tf.errors.InvalidArgumentError as error:
             raise ValueError(f"the model refuses that: {one_line(error)}") from error

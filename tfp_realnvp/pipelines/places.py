@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import itertools
 import json
 import posixpath
+import re
 import uuid
 from collections.abc import Iterator
 from typing import Any
@@ -16,7 +18,7 @@ __all__ = [
     "check_plan", "digest", "newest_version", "read_json", "replacing", "stored_files", "write_json",
 ]  # fmt: skip
 
-TEMPORARY = ".new-"  # in the names of files that are being written
+TEMPORARY = r".+\.new-[0-9a-f]{32}"  # the names of files that are being written
 AT_ONCE = 1 << 20  # bytes
 KINDS = ("*.npz", "*tfrecord*")
 
@@ -39,11 +41,11 @@ def stored_files(files: str) -> list[str]:
         raise FileNotFoundError(
             f"there are no files {files}: expected a folder with npz or TFRecord files, or a pattern."
         )
-    names = list(map(posixpath.basename, found))
-    for first, second, name in zip(found, found[1:], names[1:], strict=False):
-        if posixpath.basename(first) == name:
+    for first, second in itertools.pairwise(found):
+        if posixpath.basename(first) == posixpath.basename(second):
             raise ValueError(
-                f"two files are called {name}, {first} and {second}: their results would be, too."
+                f"two files are called {posixpath.basename(first)}, {first} and {second}: their results would "
+                "be, too."
             )
     return found
 
@@ -79,7 +81,7 @@ def digest(model: str) -> str:
 @contextlib.contextmanager
 def replacing(path: str) -> Iterator[tf.io.gfile.GFile]:
     """A stream for bytes; what is written takes the place of `path` if the block ends without an error."""
-    temporary = f"{path}{TEMPORARY}{uuid.uuid4().hex}"
+    temporary = f"{path}.new-{uuid.uuid4().hex}"
     try:
         with tf.io.gfile.GFile(temporary, "wb") as stream:
             yield stream
@@ -119,13 +121,11 @@ def check_plan(plan: Any, folder: str, name: str) -> None:
     path = posixpath.join(folder, name)
     tf.io.gfile.makedirs(folder)
     there = [file.rstrip("/") for file in tf.io.gfile.listdir(folder)]
-    for file in there:
-        if TEMPORARY in file:
-            tf.io.gfile.remove(posixpath.join(folder, file))
+    left = [file for file in there if re.fullmatch(TEMPORARY, file)]
     if name not in there:
-        if left := [file for file in there if TEMPORARY not in file]:
+        if others := set(there) - set(left):
             raise FileExistsError(
-                f"{folder} must be new or empty, and has {min(left)}: choose another place."
+                f"{folder} must be new or empty, and has {min(others)}: choose another place."
             )
         write_json(plan, path)
     elif read_json(path) != plan:
@@ -133,3 +133,5 @@ def check_plan(plan: Any, folder: str, name: str) -> None:
             f"{folder} has results of other work, see {name}: give the same model, files and options to go on "
             "with it, or choose another place."
         )
+    for file in left:
+        tf.io.gfile.remove(posixpath.join(folder, file))

@@ -14,13 +14,7 @@ import tensorflow as tf
 from tfp_realnvp.flows.pixels import bits_per_dim
 from tfp_realnvp.pipelines import work
 from tfp_realnvp.pipelines.exported_model import ExportedModel
-from tfp_realnvp.pipelines.places import (
-    check_plan,
-    digest,
-    newest_version,
-    stored_files,
-    write_json,
-)
+from tfp_realnvp.pipelines.places import check_plan, digest, newest_version, stored_files
 from tfp_realnvp.pipelines.stored_images import read_images
 
 __all__ = ["score_files"]
@@ -42,7 +36,8 @@ def score_files(
     """Score the images of npz and TFRecord files by a SavedModel, with Apache Beam.
 
     For each file, OUTPUT_DIR gets NAME.csv with a row for each image: its number in the file, nats, bits per
-    dimension. Files whose result is there are not scored again, so the same call goes on after an interruption.
+    dimension. Files whose result is there, and newer, are not scored again: the same call goes on after an
+    interruption, and scores files that have changed.
     Paths may be any that TensorFlow reads (gs://...), and all workers must see them.
 
     Args:
@@ -69,11 +64,10 @@ def score_files(
     if batch_size < 1:
         raise ValueError(f"`batch_size` must be at least 1, received {batch_size}.")
     model, found = newest_version(model), stored_files(files)
-    contents = "\n".join(f"{file} {tf.io.gfile.stat(file).length}" for file in found)
     plan = {
         "model_sha256": digest(model),
         "files": len(found),
-        "files_sha256": hashlib.sha256(contents.encode()).hexdigest(),
+        "files_sha256": hashlib.sha256("\n".join(found).encode()).hexdigest(),
     }
     ExportedModel(model)  # one that does not fit is refused here, not by the workers
     check_plan(plan, output_dir, PLAN)
@@ -83,16 +77,35 @@ def score_files(
     ]
     summary = posixpath.join(output_dir, SUMMARY)
     do = _ScoreFile(model, batch_size)
-    totals = work.run(do, tasks, summary, options, lambda done: on_results(done, len(tasks)))
-    result = _means(totals)
-    write_json(result, summary)
-    return result
+    return work.run(do, tasks, summary, options, lambda done: on_results(done, len(tasks)))
 
 
 class _ScoreFile(work.MakeResults):
     def __init__(self, model, batch_size):
         super().__init__(model)
         self._batch_size = batch_size
+
+    def is_done(self, task):
+        """Whether a result is there that is not older than the images."""
+        if not super().is_done(task):
+            return False
+        made, changed = (tf.io.gfile.stat(file).mtime_nsec for file in task)
+        return made >= changed
+
+    def summarize(self, totals):
+        """The means."""
+        count = max(1, totals.get("images", 0))
+        nats, bits, squares = (
+            totals.get(name, 0.0) / count for name in ("log_prob", "bits_per_dim", "squares")
+        )
+        return {
+            "bits_per_dim": bits,
+            "standard_error": math.sqrt(max(0.0, squares - bits**2) / count),
+            "log_prob": nats,
+            "images": totals.get("images", 0),
+            "files": totals["files"],
+            "failed": totals["failed"],
+        }
 
     def make(self, given, stream):
         writer = csv.writer(stream)
@@ -114,16 +127,3 @@ class _ScoreFile(work.MakeResults):
                 bits += float(row["bits_per_dim"])
                 squares += float(row["bits_per_dim"]) ** 2
         return {"images": count, "log_prob": nats, "bits_per_dim": bits, "squares": squares}
-
-
-def _means(totals: dict[str, Any]) -> dict[str, Any]:
-    count = max(1, totals["images"])
-    mean = totals["bits_per_dim"] / count
-    variance = max(0.0, totals["squares"] / count - mean**2)
-    return {
-        "bits_per_dim": mean,
-        "standard_error": math.sqrt(variance / count),
-        "log_prob": totals["log_prob"] / count,
-        "images": totals["images"],
-        "files": totals["files"],
-    }

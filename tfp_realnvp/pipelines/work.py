@@ -64,12 +64,20 @@ class MakeResults(beam.DoFn, abc.ABC):
     def process(self, task: Task) -> Iterator[Totals]:
         """Make a result, and yield its totals; those of a task that fails name what failed."""
         try:
-            if not tf.io.gfile.exists(task.result):
+            if not self.is_done(task):
                 with replacing(task.result) as stream:
                     self.make(task.given, stream)
             yield {**self.totals(task), "files": 1, "failed": []}
         except ValueError as error:
             yield {"files": 0, "failed": [f"{posixpath.basename(task.result)}: {one_line(error)}"]}
+
+    def is_done(self, task: Task) -> bool:
+        """Whether the result of a task is there."""
+        return tf.io.gfile.exists(task.result)
+
+    def summarize(self, totals: Totals) -> Totals:
+        """What is written of the sums of all totals."""
+        return totals
 
     @abc.abstractmethod
     def make(self, given: Any, stream: Any) -> None:
@@ -96,12 +104,12 @@ def run(
     Args:
       do: what is done.
       tasks: all of them, also those that were done before.
-      summary: path of a JSON file for the sums of totals.
+      summary: path of a JSON file for what `do.summarize` makes of the sums of totals, and for what failed.
       options: Beam's own, as on its command line; none is Beam's runner on this machine.
       on_results: called with the number of results that are there, now and then.
 
     Returns:
-      The sums.
+      The summary, without what failed.
 
     Raises:
       ValueError: some tasks failed, after all others were done; or options that Beam refuses.
@@ -116,15 +124,16 @@ def run(
             | "Share out" >> beam.Reshuffle()
             | "Make results" >> beam.ParDo(do)
             | "Sum up" >> beam.CombineGlobally(_sum)
+            | "Summarize" >> beam.Map(do.summarize)
             | "Write summary" >> beam.Map(write_json, summary)
         )
-    totals = read_json(summary)
-    if failed := totals["failed"]:
+    result = read_json(summary)
+    if failed := result.pop("failed"):
         raise ValueError(
-            f"{len(tasks) - totals['files']:,} of {len(tasks):,} files failed, the others are done: "
+            f"{len(tasks) - result['files']:,} of {len(tasks):,} files failed, the others are done: "
             f"{'; '.join(failed)}. When they are repaired, the same command does them alone."
         )
-    return totals
+    return result
 
 
 def _sum(all_totals) -> Totals:
