@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import abc
 import contextlib
+import logging
 import posixpath
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -25,6 +26,14 @@ from tfp_realnvp.pipelines.exported_model import ExportedModel
 from tfp_realnvp.pipelines.places import read_json, replacing, write_json
 
 __all__ = ["MakeResults", "Task", "run"]
+
+
+def _is_no_interrupt(record: logging.LogRecord) -> bool:
+    return "KeyboardInterrupt" not in record.getMessage()
+
+
+# Beam reports Ctrl-C as an error of the work that it ends
+logging.getLogger("apache_beam.runners.common").addFilter(_is_no_interrupt)
 
 LOOK_SECONDS = 2.0  # between two looks at how many results there are
 SHOWN = 20  # failed tasks that are named
