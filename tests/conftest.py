@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfp_realnvp import MultiscaleRealNVP, RealNVP, cli, training
+from tfp_realnvp import MultiscaleRealNVP, RealNVP, ResidualFlow, cli, training
 from tfp_realnvp.layers.normalization import PACE
 from tfp_realnvp.training.config import TrainingConfig
 
@@ -50,10 +50,28 @@ FLOWS = {
             **options,
         },
     ),
+    "residual": lambda image_shape=(4, 4, 1), **options: ResidualFlow(
+        image_shape,
+        **{
+            "scales": 1 if min(image_shape[:2]) < 4 else 2,
+            "blocks": 1,
+            "channels": 8,
+            "seed": 0,
+            **options,
+        },
+    ),
 }
 
 
-@pytest.fixture(params=FLOWS)
+# Residual blocks have loops, which take long to compile.
+SLOW = pytest.param("residual", marks=pytest.mark.slow)
+COUPLINGS = ["realnvp", "multiscale"]
+EVERY_FLOW = [*COUPLINGS, SLOW]
+of_couplings = pytest.mark.parametrize("small", COUPLINGS, indirect=True)
+of_coupling_runs = pytest.mark.parametrize("tiny_config", COUPLINGS, indirect=True)
+
+
+@pytest.fixture(params=EVERY_FLOW)
 def small(request):
     """The constructor of a small flow, of each kind in turn."""
     return FLOWS[request.param]
@@ -101,10 +119,17 @@ TINY = {
         "heads": 1,
         "batch_size": 64,
     },
+    "residual": {
+        "flow": "residual",
+        "scales": 1,
+        "blocks": 2,
+        "channels": 8,
+        "batch_size": 64,
+    },
 }
 
 
-@pytest.fixture(scope="session", params=TINY)
+@pytest.fixture(scope="session", params=EVERY_FLOW)
 def tiny_config(request):
     """A run of seconds, with each kind of flow in turn; the dense one does ten steps a call."""
     shared = {"hold_out": (9,), "epochs": 3, "precision": "float32"}

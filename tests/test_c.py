@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import FLOWS, perturb, random_images
+from conftest import EVERY_FLOW, FLOWS, perturb, random_images
 
 from tfp_realnvp import fewshot
 from tfp_realnvp.flows import pixels
@@ -27,7 +27,7 @@ def program(tmp_path_factory):
     return folder / "flow"
 
 
-@pytest.fixture(scope="module", params=FLOWS)
+@pytest.fixture(scope="module", params=EVERY_FLOW)
 def flow(request):
     flow = FLOWS[request.param](levels=17)
     flow.adapt(random_images(1000, (4, 4, 1), levels=17))

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 import typer
+from conftest import of_coupling_runs
 from PIL import Image
 
 from tfp_realnvp import cli, datasets, training, views
@@ -55,6 +56,7 @@ def _command(name):
 
 
 @pytest.mark.slow
+@of_coupling_runs
 def test_time_runs_from_the_call(call, monkeypatch, run_dir, tmp_path):
     """Not from the import, which may be long ago."""
     found = []
@@ -127,6 +129,7 @@ def test_score(call, run_dir):
     assert "bits per dimension" in printed and "359 images" in printed
 
 
+@of_coupling_runs
 def test_score_of_other_data(call, run_dir, tmp_path):
     digits = datasets.load("digits").test
     np.savez(tmp_path / "other.npz", images=digits.images, labels=digits.labels)
@@ -224,6 +227,7 @@ def test_transfer_from_one_shot(call, run_dir, tmp_path, monkeypatch):
     assert list(json.loads(printed)["routes"]) == ["latent_chosen", "pixels_chosen"]
 
 
+@of_coupling_runs
 def test_transfer_from_png_files(call, run_dir, tmp_path):
     shots = datasets.load("digits").test.only([9]).images[:5]
     for index, image in enumerate(views.to_256_levels(shots, 17)):
@@ -314,6 +318,7 @@ def test_conditional(call, tmp_path):
     assert call("morph", run, "--steps", 3, "--output", tmp_path / "morph.gif")[0] == 0
 
 
+@of_coupling_runs
 def test_resume_takes_no_other_options(call, run_dir, tmp_path):
     run = RunFolder(shutil.copytree(run_dir, tmp_path / "run"))
     run.metrics.unlink()

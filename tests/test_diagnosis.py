@@ -5,13 +5,14 @@ import json
 import numpy as np
 import pytest
 import tensorflow as tf
-from conftest import FLOWS, perturb, random_images
+from conftest import FLOWS, of_couplings, perturb, random_images
 
 from tfp_realnvp.queries import LatentDiagnosis, diagnose_latents
 
 IMAGES = random_images(5, (4, 4, 2))
 
 
+@of_couplings
 def test_bits_of_pixels_add_up(small):
     flow = small((4, 4, 2))
     flow.adapt(random_images(500, (4, 4, 2)))

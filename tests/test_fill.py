@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import tensorflow as tf
-from conftest import FLOWS, perturb, random_images
+from conftest import EVERY_FLOW, FLOWS, perturb, random_images
 from serving_double import Session, rest_server
 
 from tfp_realnvp import views
@@ -18,7 +18,7 @@ IMAGES = random_images(5, (4, 4, 1))
 LOWER = named_mask("lower", (4, 4, 1))
 
 
-@pytest.fixture(scope="module", params=FLOWS)
+@pytest.fixture(scope="module", params=EVERY_FLOW)
 def told(request):
     """A flow that is told the rest of an image."""
     flow = FLOWS[request.param](context_shape=(4, 4, 2))

@@ -8,7 +8,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from conftest import random_images
+from conftest import of_couplings, random_images
 
 from tfp_realnvp import MultiscaleRealNVP, RealNVP
 
@@ -18,8 +18,12 @@ IMAGES = random_images(6, (4, 4, 1))
 def test_keras_owns_every_variable(small):
     flow = small()
     # four conditioners of 3 or 4 kernels, 3 biases, a bound; two of them with an attention of 6 weights; the
-    # normalization has 3
-    count = {"RealNVP": 4 * 7 + 3, "MultiscaleRealNVP": 4 * 8 + 2 * 6 + 3}[type(flow).__name__]
+    # normalization has 3; two blocks of 3 kernels, biases and activations, three ActNorms
+    count = {
+        "RealNVP": 4 * 7 + 3,
+        "MultiscaleRealNVP": 4 * 8 + 2 * 6 + 3,
+        "ResidualFlow": 2 * 9 + 3 * 2 + 3,
+    }[type(flow).__name__]
     assert len(flow.trainable_weights) == count
     assert flow.count_params() == sum(int(np.prod(weight.shape)) for weight in flow.weights)
 
@@ -178,6 +182,7 @@ def test_config_is_complete(constructor, options):
 
 
 @pytest.mark.slow
+@of_couplings
 @pytest.mark.parametrize("optimizer", ["sgd", "adamw", "rmsprop"])
 def test_in_a_users_own_script(small, optimizer, tmp_path):
     flow = small(dtype="mixed_bfloat16")

@@ -10,7 +10,7 @@ import re
 import numpy as np
 import pytest
 import tensorflow as tf
-from conftest import FLOWS, perturb, random_images
+from conftest import EVERY_FLOW, FLOWS, perturb, random_images
 from hypothesis import given
 from hypothesis import strategies as st
 from test_fuzz import LEAKED, LONGEST, fuzz
@@ -22,7 +22,7 @@ LABELS = (0, 3, 7)
 pytestmark = pytest.mark.slow
 
 
-@pytest.fixture(scope="module", params=FLOWS)
+@pytest.fixture(scope="module", params=EVERY_FLOW)
 def flows(request):
     """A small flow without labels, and one with."""
     made = []

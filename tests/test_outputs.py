@@ -51,6 +51,7 @@ def test_default_outputs_are_replaced(call, run_dir, tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("tiny_config", ["realnvp"], indirect=True)
 def test_export_replaces_no_other_run(call, run_dir, tmp_path):
     other = RunFolder(shutil.copytree(run_dir, tmp_path / "other"))
     before = other.model.read_bytes()
@@ -65,6 +66,7 @@ def test_export_replaces_no_other_run(call, run_dir, tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("tiny_config", ["realnvp"], indirect=True)
 def test_export_replaces_no_foreign_files(call, run_dir, tmp_path):
     (tmp_path / "metrics.json").write_text("mine")
     status, _, errors = call("export", run_dir, tmp_path)
@@ -77,6 +79,7 @@ def test_export_replaces_no_foreign_files(call, run_dir, tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("tiny_config", ["realnvp"], indirect=True)
 def test_beside_the_versions_lies_what_is_of_the_newest(call, run_dir, tmp_path):
     unfinished = RunFolder(shutil.copytree(run_dir, tmp_path / "unfinished"))
     unfinished.metrics.unlink()
@@ -96,6 +99,7 @@ def test_beside_the_versions_lies_what_is_of_the_newest(call, run_dir, tmp_path)
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("tiny_config", ["realnvp"], indirect=True)
 def test_export_of_version_0_4_gets_another_version(call, run_dir, tmp_path):
     target = tmp_path / "digits"
     assert call("export", run_dir, target)[0] == 0

@@ -2,7 +2,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from conftest import FLOWS, perturb, random_images
+from conftest import FLOWS, of_couplings, perturb, random_images
 
 from tfp_realnvp import RealNVP
 from tfp_realnvp.compute import sharding
@@ -112,6 +112,7 @@ def test_a_callers_graph_is_not_divided(flow, monkeypatch):
 
 
 @pytest.mark.slow
+@of_couplings
 def test_many_flows_are_no_reason_for_warnings(small, caplog):
     """TensorFlow warns of a function that is traced again and again, not of several functions."""
     for seed in range(7):

@@ -4,3 +4,4 @@ from .datasets import LabelledImages as LabelledImages
 from .flows import ImageFlow as ImageFlow
 from .flows import MultiscaleRealNVP as MultiscaleRealNVP
 from .flows import RealNVP as RealNVP
+from .flows import ResidualFlow as ResidualFlow

@@ -3,6 +3,7 @@
 from tfp_realnvp.bijectors.actnorm import ActNorm
 from tfp_realnvp.bijectors.couplings import Couplings
 from tfp_realnvp.bijectors.elementwise import Elementwise
+from tfp_realnvp.bijectors.estimated_chain import EstimatedChain
 from tfp_realnvp.bijectors.partial import Partial
 from tfp_realnvp.bijectors.reorder import Reorder
 from tfp_realnvp.bijectors.residual import Residual
@@ -14,6 +15,7 @@ __all__ = [
     "ActNorm",
     "Couplings",
     "Elementwise",
+    "EstimatedChain",
     "Partial",
     "Reorder",
     "Residual",

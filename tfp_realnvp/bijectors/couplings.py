@@ -8,6 +8,7 @@ import tensorflow as tf
 from tensorflow_probability import bijectors as tfb
 
 from tfp_realnvp.bijectors.cache import kept, renewed
+from tfp_realnvp.bijectors.context_rows import as_rows, batch_shape, context_of_rows
 from tfp_realnvp.transforms import Affine, Transform
 
 __all__ = ["Couplings"]
@@ -93,7 +94,7 @@ class Couplings(tfb.Bijector):
         log_slopes = kept(self, "forward", x, lambda: self._walk("forward", x)[1])
         axes = list(range(1, 1 + self.forward_min_event_ndims))
         log_det = tf.add_n([tf.reduce_sum(log_slope, axes) for log_slope in log_slopes])
-        return tf.reshape(log_det, self._batch_shape_of(x))
+        return tf.reshape(log_det, batch_shape(x, self._context, self.forward_min_event_ndims))
 
     def _walk(self, direction, values):
         """Apply all couplings, in the order of the direction: (new values, log_slope of each coupling)."""
@@ -103,13 +104,8 @@ class Couplings(tfb.Bijector):
             return self._walk_through(direction, values)
 
     def _walk_through(self, direction, values):
-        event = values.shape[-self.forward_min_event_ndims :]
-        shape = tf.concat([self._batch_shape_of(values), event], axis=0)
-        if self._spreads(values):
-            values = tf.broadcast_to(values, shape)
-        # Keras layers want one batch axis, distributions have any number.
-        flat = tf.reshape(values, [-1, *event])
-        context = self._context_of_rows(flat)
+        flat, shape = as_rows(values, self._context, self.forward_min_event_ndims)
+        context = context_of_rows(self._context, flat)
         # tf.split, not two slices: its gradient is one concatenation
         parts = tf.split(flat, [self._split, flat.shape[-1] - self._split], axis=-1)
         log_slopes = []
@@ -123,21 +119,3 @@ class Couplings(tfb.Bijector):
             parts[1 - kept_part], log_slope = transform(other, *parameters)
             log_slopes.append(log_slope)
         return tf.reshape(tf.concat(parts, axis=-1), shape), log_slopes
-
-    def _spreads(self, values):
-        """Whether a single value has to be repeated for each row of the context."""
-        batch = values.shape[: values.shape.rank - self.forward_min_event_ndims]
-        return self._context is not None and (batch.rank == 0 or batch[-1] == 1)
-
-    def _batch_shape_of(self, values):
-        batch = tf.shape(values)[: values.shape.rank - self.forward_min_event_ndims]
-        if self._spreads(values):
-            return tf.broadcast_dynamic_shape(batch, tf.shape(self._context)[:1])
-        return batch
-
-    def _context_of_rows(self, flat):
-        """The context of each row of `flat`, which has one batch axis."""
-        if self._context is None or self._context.shape[0] == flat.shape[0]:
-            return self._context
-        repeats = tf.shape(flat)[0] // tf.shape(self._context)[0]
-        return tf.tile(self._context, [repeats, *[1] * (self._context.shape.rank - 1)])

@@ -3,33 +3,50 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 import tensorflow as tf
 from tensorflow_probability import bijectors as tfb
 
 from tfp_realnvp.bijectors.cache import kept, renewed
+from tfp_realnvp.compute.hashed_numbers import keys_of_rows
 
-__all__ = ["Residual"]
+__all__ = ["Residual", "Solution"]
 
 TOLERANCE = 1e-6
 MOST_STEPS = 1000
 
 
+class Solution(NamedTuple):
+    """What the fixed-point iteration found.
+
+    Attributes:
+      points: float32 [n, ...].
+      steps: int32 [], how many it took.
+      changes: float32 [n], the norm of what the last step changed. With a Lipschitz constant L the error is at
+        most `changes * L / (1 - L)`.
+    """
+
+    points: tf.Tensor
+    steps: tf.Tensor
+    changes: tf.Tensor
+
+
 class Residual(tfb.Bijector):
-    """`x = y + residual(y)` from image to latent, where `residual` has a Lipschitz constant below 1.
+    """`x = y + g(y)` from image to latent, where `g` has a Lipschitz constant below 1.
 
-    - Forward (latent to image): the fixed point of `y = x - residual(y)`, by iteration
-    - Inverse (image to latent): `x = y + residual(y)`
-    - Inverse log-determinant: `log |det (I + J)|`, J being the Jacobian of `residual`; an estimate, if
-      `residual` gives one
+    - Forward (latent to image): the fixed point of `y = x - g(y)`, by iteration
+    - Inverse (image to latent): `x = y + g(y)`
+    - Inverse log-determinant: `log |det (I + J)|`, J being the Jacobian of `g`; an estimate, if `g` gives one
 
-    The iteration ends when no row changes by more than 1e-6 of its norm; the error is then at most that change
-    times L / (1 - L), L being the Lipschitz constant.
+    The iteration ends when no row changes by more than 1e-6 of 1 plus its norm; the error is then at most that
+    change times L / (1 - L), L being the Lipschitz constant.
 
     Args:
-      residual: from y [n, ...] to a tensor of its shape. A Keras layer must be held by the model too: TFP does
-        not see its variables.
-      log_det: from y [n, ...] to (residual(y), the log-determinant [n]), both from one evaluation.
+      network: gives the function `g` with the weights of now; it is called once at each use. `g(y)` is of the
+        shape of y [n, ...], and `g(y, keys=keys)` is (g(y), the log-determinant [n]), where keys are
+        uint32 [n], see `keys_of_rows`: estimates depend on them. A Keras layer must be held by the model too:
+        TFP does not see its variables.
       event_ndims: number of axes of one event.
       name: name of the bijector.
 
@@ -38,73 +55,81 @@ class Residual(tfb.Bijector):
         below 1. The message names the row.
 
     Example:
-      >>> half = Residual(lambda y: y / 2, lambda y: (y / 2, tf.math.log(1.5) * tf.ones(len(y))), event_ndims=1)
-      >>> half.inverse(tf.constant([[2.0]])).numpy(), half.forward(tf.constant([[3.0]])).numpy().round(4)
-      (array([[3.]], dtype=float32), array([[2.]], dtype=float32))
+      >>> def half(y, keys=None):
+      ...     return y / 2 if keys is None else (y / 2, tf.math.log(1.5) * tf.ones(len(y)))
+      >>> bijector = Residual(lambda: half, event_ndims=1)
+      >>> bijector.inverse(tf.constant([[2.0]])).numpy()
+      array([[3.]], dtype=float32)
+      >>> bijector.forward(tf.constant([[3.0]])).numpy().round(4)
+      array([[2.]], dtype=float32)
 
     Reference:
       Behrmann, Grathwohl, Chen, Duvenaud, Jacobsen (2019), Invertible residual networks, sections 2 and 3.
     """
 
     def __init__(
-        self,
-        residual: Callable[[tf.Tensor], tf.Tensor],
-        log_det: Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]],
-        *,
-        event_ndims: int = 3,
-        name: str = "residual",
+        self, network: Callable[[], Callable], *, event_ndims: int = 3, name: str = "residual"
     ):
         parameters = dict(locals())
-        self._residual = residual
-        self._log_det = log_det
+        self._network = network
         super().__init__(forward_min_event_ndims=event_ndims, parameters=parameters, name=name)
 
     @classmethod
     def _parameter_properties(cls, dtype):
         return {}
 
-    def _inverse(self, y):
-        rows = self._rows(y)
-        change, log_det = self._log_det(rows)
-        renewed(self, "inverse", y, log_det)
-        return y + tf.reshape(change, tf.shape(y))
+    def inverse_and_log_det(self, y: tf.Tensor, keys: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """(x, inverse log-determinants [n]) of y [n, ...], with keys uint32 [n] for the estimates."""
+        change, log_det = self._network()(y, keys=keys)
+        return y + change, log_det
 
-    def _forward(self, x):
-        y = tf.reshape(self._fixed_point(self._rows(x)), tf.shape(x))
-        return tf.ensure_shape(y, x.shape)
-
-    def _inverse_log_det_jacobian(self, y):
-        log_det = kept(self, "inverse", y, lambda: self._log_det(self._rows(y))[1])
-        batch = tf.shape(y)[: y.shape.rank - self.forward_min_event_ndims]
-        return tf.reshape(log_det, batch)
-
-    def _rows(self, values):
-        return tf.reshape(values, [-1, *values.shape[-self.forward_min_event_ndims :]])
-
-    def _fixed_point(self, x):
+    def solve(self, x: tf.Tensor) -> Solution:
+        """The y [n, ...] of x [n, ...], and how they were found."""
         axes = list(range(1, x.shape.rank))
+        network = self._network()
 
         def size(values):
             return tf.sqrt(tf.reduce_sum(tf.square(values), axes))
 
-        def step(y, _):
-            new = x - self._residual(y)
-            return new, size(new - y) / (size(new) + 1.0)
+        def step(y, steps, _):
+            new = x - network(y)
+            return new, steps + 1, size(new - y)
 
-        def goes_on(_, changes):
-            return tf.reduce_any(tf.logical_not(changes <= TOLERANCE))
+        def goes_on(y, _, changes):
+            return tf.reduce_any(tf.logical_not(changes <= TOLERANCE * (size(y) + 1.0)))
 
-        first = step(x, None)
-        y, changes = tf.while_loop(goes_on, step, first, maximum_iterations=MOST_STEPS)
-        worst = tf.argmax(tf.where(changes >= 0, changes, 1e38))
+        first = step(x, 0, None)
+        solution = Solution(*tf.while_loop(goes_on, step, first, maximum_iterations=MOST_STEPS - 1))
+        worst = tf.argmax(tf.where(solution.changes >= 0, solution.changes, 1e38))
         check = tf.debugging.Assert(
-            tf.logical_not(goes_on(y, changes)),
+            tf.logical_not(goes_on(*solution)),
             [
                 f"after {MOST_STEPS} steps the inverse of a residual block still changes: its network has no "
-                "Lipschitz constant below 1, or latents are not finite. Row and relative change:",
+                "Lipschitz constant below 1, or latents are not finite. Row and change:",
                 worst,
-                changes[worst],
+                solution.changes[worst],
             ],
         )
         with tf.control_dependencies([check]):
-            return tf.identity(y)
+            return solution._replace(points=tf.ensure_shape(solution.points, x.shape))
+
+    def _inverse(self, y):
+        rows = self._rows(y)
+        x, log_det = self.inverse_and_log_det(rows, keys_of_rows(rows))
+        renewed(self, "inverse", y, log_det)
+        return tf.reshape(x, tf.shape(y))
+
+    def _forward(self, x):
+        y = tf.reshape(self.solve(self._rows(x)).points, tf.shape(x))
+        return tf.ensure_shape(y, x.shape)
+
+    def _inverse_log_det_jacobian(self, y):
+        def compute():
+            rows = self._rows(y)
+            return self.inverse_and_log_det(rows, keys_of_rows(rows))[1]
+
+        batch = tf.shape(y)[: y.shape.rank - self.forward_min_event_ndims]
+        return tf.reshape(kept(self, "inverse", y, compute), batch)
+
+    def _rows(self, values):
+        return tf.reshape(values, [-1, *values.shape[-self.forward_min_event_ndims :]])

@@ -36,6 +36,7 @@ SHOWN = 40  # anomalies in the picture
 COMPARED = 20_000  # learned images that others are compared with
 NONE = -1  # the label of images that are of none of the classes
 DIAGNOSED = ("latents.png", "bits.png", "diagnosis.json")  # what `diagnose` writes
+ESTIMATED = 100  # images whose estimates' errors are said
 FILLED = ("completions.png", "completions.npz")  # what `fill` writes
 CLASSIFIED = ("predictions.csv", "classes.json", "confusion.png", "reliability.png")  # `classify`
 
@@ -58,7 +59,8 @@ def score(
     """Score the images of a data set, by default those of the run's own, or the PNG files of a folder.
 
     With `output`, a row for each image is written as CSV. With `rarer`, it has the share of so many samples
-    that are rarer, and with several `noise_samples` the importance-weighted bound.
+    that are rarer, and with several `noise_samples` the importance-weighted bound. Of a residual flow,
+    `log_prob_error` is the mean standard error of an image's estimate, in nats.
     """
     hardware.use(device)
     if output is not None:
@@ -78,6 +80,9 @@ def score(
         columns["log_prob"] = log_probs = _in_batches(log_prob, images)
     result: Result = {**evaluation.score(lambda _, values: values, images, log_probs)}
     columns["bits_per_dim"] = flows.pixels.bits_per_dim(log_probs, flow.image_shape)
+    if not flow.exact:
+        errors = flow.log_prob_error(images[:ESTIMATED], seed=seed)
+        result["log_prob_error"] = float(np.mean(errors))
     if flow.labels and known is not None and set(known) <= set(flow.labels):
         result["accuracy"] = evaluation.accuracy(flow.classify, images, known)
     if rarer:

@@ -86,6 +86,10 @@ def score(
     if "accuracy" in result:
         line += f", {result['accuracy']:.2%} of labels recognized"
     lines = [line]
+    if "log_prob_error" in result:
+        lines.append(
+            f"the score of an image is an estimate with a standard error of {result['log_prob_error']:.2f} nats"
+        )
     if rarer:
         lines.append(
             f"of {rarer:,} samples {result['rarer']['mean']:.1%} are rarer than an image, in the mean"

@@ -95,9 +95,8 @@ class Adapter:
         self._steps = steps
         self._batch_size = batch_size
         self._start = flow.get_weights()
-        self._learner = type(flow).from_config(
-            {**flow.get_config(), "dtype": hardware.default_precision()}
-        )
+        precision = hardware.default_precision() if flow.half_precision else "float32"
+        self._learner = type(flow).from_config({**flow.get_config(), "dtype": precision})
         schedule = keras.optimizers.schedules.CosineDecay(learning_rate, steps)
         optimizer = Adam(schedule, global_clipnorm=1.0)
         optimizer.build(self._learner.trainable_variables)

@@ -5,3 +5,4 @@ from .all_flows import IdentityFlow as IdentityFlow
 from .all_flows import ImageFlow as ImageFlow
 from .all_flows import MultiscaleRealNVP as MultiscaleRealNVP
 from .all_flows import RealNVP as RealNVP
+from .all_flows import ResidualFlow as ResidualFlow

@@ -7,6 +7,7 @@ from tfp_realnvp.flows.identity_flow import IdentityFlow
 from tfp_realnvp.flows.image_flow import ImageFlow
 from tfp_realnvp.flows.multiscale import MultiscaleRealNVP
 from tfp_realnvp.flows.realnvp import RealNVP
+from tfp_realnvp.flows.residual_flow import ResidualFlow
 
 __all__ = [
     "BY_NAME",
@@ -16,9 +17,10 @@ __all__ = [
     "ImageFlow",
     "MultiscaleRealNVP",
     "RealNVP",
+    "ResidualFlow",
 ]
 
 # the flows that `train` knows
 BY_NAME: dict[str, type[FlowWithOptions]] = {
-    flow.options_class.name: flow for flow in (MultiscaleRealNVP, RealNVP)
+    flow.options_class.name: flow for flow in (MultiscaleRealNVP, RealNVP, ResidualFlow)
 }

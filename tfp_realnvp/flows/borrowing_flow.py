@@ -5,6 +5,7 @@ from __future__ import annotations
 import abc
 
 import keras
+import tensorflow as tf
 
 from tfp_realnvp.flows.image_flow import ImageFlow
 from tfp_realnvp.flows.told import Told
@@ -34,6 +35,16 @@ class BorrowingFlow(ImageFlow, abc.ABC):
         self.built = True
 
     @property
+    def exact(self):  # type: ignore[override]
+        """As of the flow."""
+        return self.flow.exact
+
+    @property
+    def half_precision(self):  # type: ignore[override]
+        """As of the flow."""
+        return self.flow.half_precision
+
+    @property
     def conditioners(self):
         """Those of the flow."""
         return self.flow.conditioners
@@ -52,6 +63,10 @@ class BorrowingFlow(ImageFlow, abc.ABC):
     def noise_count(self):
         """That of the flow."""
         return self.flow.noise_count
+
+    def log_prob_error(self, images, *, draws: int = 8, seed: int = 0) -> tf.Tensor:
+        """As of a `ResidualFlow`, if the flow is one: the latents' distribution does not matter."""
+        return self.flow.log_prob_error(images, draws=draws, seed=seed)
 
     def get_config(self):
         """The name, the precision, and the flow."""

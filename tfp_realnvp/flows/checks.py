@@ -17,6 +17,7 @@ __all__ = [
     "check_labels_fit",
     "check_latents",
     "check_sample_shape",
+    "check_scales",
     "check_temperature",
 ]
 
@@ -244,6 +245,31 @@ def check_sample_shape(n) -> tuple[int, ...] | tf.Tensor:
     if np.any(shape < 1):
         raise ValueError(f"`n` must be at least 1, received {known}.")
     return tuple(int(size) for size in shape.reshape(-1))
+
+
+def check_scales(image_shape: tuple[int, int, int], scales: int) -> None:
+    """Make sure that images can be squeezed so often.
+
+    Args:
+      image_shape: (height, width, channels).
+      scales: how often 2x2 pixels become channels.
+
+    Raises:
+      ValueError: height or width are no multiples of `2**scales`.
+    """
+    height, width, _ = image_shape
+    block = 2**scales
+    if height % block == 0 and width % block == 0:
+        return
+    possible = 0
+    while height % 2 ** (possible + 1) == 0 and width % 2 ** (possible + 1) == 0:
+        possible += 1
+    fewer = f"choose `scales` of at most {possible}, or " if possible else ""
+    padded = f"{-(-height // block) * block}x{-(-width // block) * block}"
+    raise ValueError(
+        f"height and width must be multiples of {block} for {scales} scales, received {height}x{width}: "
+        f"{fewer}pad the images to {padded}, or take the flow with dense conditioners, which has no scales."
+    )
 
 
 def check_temperature(temperature) -> tf.Tensor:

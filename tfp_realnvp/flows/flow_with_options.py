@@ -5,13 +5,9 @@ from __future__ import annotations
 import dataclasses
 import inspect
 
-import keras
-
 from tfp_realnvp.flows.checked_fields import describe, types_of
 from tfp_realnvp.flows.image_flow import ImageFlow
 from tfp_realnvp.flows.options import FlowOptions
-from tfp_realnvp.layers.transform_parameters import as_transform
-from tfp_realnvp.transforms import Affine, RationalQuadraticSpline, Transform
 
 __all__ = ["FlowWithOptions"]
 
@@ -20,8 +16,7 @@ class FlowWithOptions(ImageFlow):
     """A flow whose constructor takes the fields of `options_class` as keyword arguments.
 
     Each of them is checked and becomes an attribute of the same name; `get_config`, `help` and
-    `inspect.signature` list them. `activation` may be a name or a function, and is a function as an attribute;
-    `transform` may be a name or a `Transform`, and is a `Transform` as an attribute.
+    `inspect.signature` list them.
 
     Args:
       image_shape: (height, width, channels).
@@ -45,30 +40,16 @@ class FlowWithOptions(ImageFlow):
         super().__init__(image_shape, **kwargs)
         for name in names:
             setattr(self, name, getattr(options, name))
-        self.activation = keras.activations.get(options.activation)
-        self.transform = _transform(options)
-        self._transform_name = options.transform if isinstance(options.transform, str) else None
 
     def get_config(self):
         """The constructor's arguments."""
         options = {name: getattr(self, name) for name in _names(self.options_class)}
-        activation = keras.activations.serialize(self.activation)
-        transform = self._transform_name or keras.saving.serialize_keras_object(self.transform)
-        own = {**options, "activation": activation, "transform": transform}
-        return {**super().get_config(), **own}
+        return {**super().get_config(), **options}
 
     @classmethod
     def from_config(cls, config):
         """A flow from `get_config`, also that of version 0.4."""
         return super().from_config({**cls.options_class.former, **config})
-
-
-def _transform(options: FlowOptions) -> Transform:
-    if options.transform == "affine":
-        return Affine()
-    if options.transform == "spline":
-        return RationalQuadraticSpline(bins=options.bins)
-    return as_transform(options.transform)
 
 
 def _names(options: type[FlowOptions]) -> list[str]:

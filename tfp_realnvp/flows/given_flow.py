@@ -40,16 +40,32 @@ class GivenFlow(BorrowingFlow):
 
     def make_bijectors(self, context, conditioners):
         """Those of the flow, whose conditioners are told the same of every row."""
+        return self.flow.make_bijectors(None, self._telling(conditioners))
+
+    def _bijector_told(self, conditioners, told):
+        return self.flow._bijector_told(self._telling(conditioners), None)
+
+    def _telling(self, conditioners):
         labels, context = self._row
         told = self.flow.told.join(labels, self.flow.told.encode(context))
 
         def telling(conditioner):
-            def call(kept, _):
-                return conditioner(kept, tf.repeat(told, tf.shape(kept)[0], axis=0))
+            def call(values, context=None, **options):
+                rows = tf.shape(values)[0]
+                return conditioner(values, context=tf.repeat(told, rows, axis=0), **options)
 
             return call
 
-        return self.flow.make_bijectors(None, list(map(telling, conditioners)))
+        return list(map(telling, conditioners))
+
+    def log_prob_error(self, images, *, draws: int = 8, seed: int = 0) -> tf.Tensor:
+        """As of the flow, for its label and context."""
+        batch = np.shape(images)[:-3]
+        told = [
+            None if row is None else np.broadcast_to(row[0], (*batch, *row.shape[1:]))
+            for row in self._row
+        ]
+        return self.flow.log_prob_error(images, told[0], context=told[1], draws=draws, seed=seed)
 
     def get_config(self):
         """The constructor's arguments."""

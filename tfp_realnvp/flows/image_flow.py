@@ -66,6 +66,10 @@ class ImageFlow(RowwiseModel, abc.ABC):
     Convolutional conditioners read a context image at their own scale: its height and width must be multiples
     or divisors of those of every scale. `given` fixes the label and the context.
 
+    Attributes:
+      exact: whether `log_prob` has exact log-determinants; otherwise it has estimates, right in the mean.
+      half_precision: whether the conditioners' matrix products may be in half precision.
+
     Args:
       image_shape: (height, width, channels).
       levels: number of grey levels, 2 to 256; images are integers in [0, levels).
@@ -89,6 +93,9 @@ class ImageFlow(RowwiseModel, abc.ABC):
       Winkler, Worrall, Hoogeboom, Welling (2019), Learning likelihoods with conditional normalizing flows,
       section 3.2 (context).
     """
+
+    exact = True
+    half_precision = True
 
     def __init__(
         self,

@@ -6,7 +6,8 @@ import keras
 from tensorflow_probability import bijectors as tfb
 
 from tfp_realnvp.bijectors import Couplings, Partial, Squeeze
-from tfp_realnvp.flows.flow_with_options import FlowWithOptions
+from tfp_realnvp.flows.checks import check_scales
+from tfp_realnvp.flows.coupling_flow import CouplingFlow
 from tfp_realnvp.flows.options import MultiscaleOptions
 from tfp_realnvp.layers import ConvResNet
 
@@ -14,7 +15,7 @@ __all__ = ["MultiscaleRealNVP"]
 
 
 @keras.saving.register_keras_serializable(package="tfp_realnvp")
-class MultiscaleRealNVP(FlowWithOptions):
+class MultiscaleRealNVP(CouplingFlow):
     """RealNVP at several scales, with convolutional conditioners.
 
     A scale squeezes 2x2 pixels into channels, in the order of a checkerboard, and chains couplings that
@@ -51,7 +52,7 @@ class MultiscaleRealNVP(FlowWithOptions):
 
     def __init__(self, image_shape: tuple[int, int, int], **kwargs):
         super().__init__(image_shape, **kwargs)
-        _check_scales(self.image_shape, self.scales)
+        check_scales(self.image_shape, self.scales)
         height, width, size = self.image_shape
         most = self._couplings_of(self.scales - 1)
         self.conditioners = []  # of all scales: older Keras does not save lists of lists
@@ -99,19 +100,3 @@ class MultiscaleRealNVP(FlowWithOptions):
         rest = self._scale(scale + 1, half, context, conditioners)
         inner = [Partial(tfb.Chain(rest, name="scale"), channels=half)] if rest else []
         return [tfb.Invert(Squeeze()), couplings, *inner, Squeeze()]
-
-
-def _check_scales(image_shape: tuple[int, int, int], scales: int) -> None:
-    height, width, _ = image_shape
-    block = 2**scales
-    if height % block == 0 and width % block == 0:
-        return
-    possible = 0
-    while height % 2 ** (possible + 1) == 0 and width % 2 ** (possible + 1) == 0:
-        possible += 1
-    fewer = f"choose `scales` of at most {possible}, or " if possible else ""
-    padded = f"{-(-height // block) * block}x{-(-width // block) * block}"
-    raise ValueError(
-        f"height and width must be multiples of {block} for {scales} scales, received {height}x{width}: "
-        f"{fewer}pad the images to {padded}, or take the flow with dense conditioners, which has no scales."
-    )

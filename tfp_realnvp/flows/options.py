@@ -15,10 +15,12 @@ from tfp_realnvp.flows.checked_fields import normalize, option
 __all__ = [
     "OPTIONS",
     "TRANSFORMS",
+    "CouplingOptions",
     "FlowName",
     "FlowOptions",
     "MultiscaleOptions",
     "RealNVPOptions",
+    "ResidualOptions",
 ]
 
 TRANSFORMS = ("affine", "spline")
@@ -36,6 +38,7 @@ class FlowOptions:
       learning_rate: its peak, by default.
       components: Gaussians of the latents, by default.
       steps_per_call: training steps in one call from Python; see `tfp_realnvp.hardware`.
+      half_precision: whether matrix products may be in bfloat16.
       former: options that version 0.4 did not have, with the values that do what it did.
     """
 
@@ -45,7 +48,18 @@ class FlowOptions:
     learning_rate: ClassVar[float]
     components: ClassVar[int]
     steps_per_call: ClassVar[int]
-    former: ClassVar[dict[str, Any]] = {"transform": "affine", "components": 1}
+    half_precision: ClassVar[bool] = True
+    former: ClassVar[dict[str, Any]] = {"components": 1}
+
+    def __post_init__(self):
+        normalize(self)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class CouplingOptions(FlowOptions):
+    """The options of flows of couplings."""
+
+    former: ClassVar[dict[str, Any]] = {**FlowOptions.former, "transform": "affine"}
 
     # a constructor takes a function, and a transform, too; a configuration only names
     activation: Any = option("relu", "In the conditioners, such as relu, gelu or tanh")  # noqa: RUF009
@@ -53,7 +67,7 @@ class FlowOptions:
     bins: int = option(8, "Bins of a spline", least=2)
 
     def __post_init__(self):
-        normalize(self)
+        super().__post_init__()
         if isinstance(self.transform, str) and self.transform not in TRANSFORMS:
             raise ValueError(
                 f"`transform` must be one of {', '.join(TRANSFORMS)}, received {self.transform!r}."
@@ -66,7 +80,7 @@ class FlowOptions:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class MultiscaleOptions(FlowOptions):
+class MultiscaleOptions(CouplingOptions):
     """The options of `MultiscaleRealNVP`."""
 
     name = "multiscale"
@@ -76,7 +90,7 @@ class MultiscaleOptions(FlowOptions):
     components = 64
     steps_per_call = 1
     former: ClassVar[dict[str, Any]] = {
-        **FlowOptions.former,
+        **CouplingOptions.former,
         "parity": 0,
         "extra_couplings": 0,
         "heads": 0,
@@ -101,7 +115,7 @@ class MultiscaleOptions(FlowOptions):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class RealNVPOptions(FlowOptions):
+class RealNVPOptions(CouplingOptions):
     """The options of `RealNVP`."""
 
     name = "realnvp"
@@ -116,8 +130,28 @@ class RealNVPOptions(FlowOptions):
     width: int = option(512, "Units of its hidden layers", least=1)
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ResidualOptions(FlowOptions):
+    """The options of `ResidualFlow`."""
+
+    name = "residual"
+    about = "invertible residual networks"
+    batch_size = 64
+    learning_rate = 1e-3
+    components = 1
+    steps_per_call = 1
+    half_precision = False
+
+    scales: int = option(2, "Scales", least=1)
+    blocks: int = option(8, "Residual blocks of each scale", least=1)
+    channels: int = option(128, "Features of a residual block", least=1)
+    coefficient: float = option(
+        0.98, "Largest spectral norm of a residual block's convolutions", above=0, below=1
+    )
+
+
 OPTIONS: dict[str, type[FlowOptions]] = {
-    options.name: options for options in (MultiscaleOptions, RealNVPOptions)
+    options.name: options for options in (MultiscaleOptions, RealNVPOptions, ResidualOptions)
 }
 
 if TYPE_CHECKING:

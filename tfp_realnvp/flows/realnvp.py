@@ -6,7 +6,7 @@ import keras
 from tensorflow_probability import bijectors as tfb
 
 from tfp_realnvp.bijectors import Couplings, Reorder, masks
-from tfp_realnvp.flows.flow_with_options import FlowWithOptions
+from tfp_realnvp.flows.coupling_flow import CouplingFlow
 from tfp_realnvp.flows.options import RealNVPOptions
 from tfp_realnvp.layers import DenseConditioner
 
@@ -14,7 +14,7 @@ __all__ = ["RealNVP"]
 
 
 @keras.saving.register_keras_serializable(package="tfp_realnvp")
-class RealNVP(FlowWithOptions):
+class RealNVP(CouplingFlow):
     """RealNVP with checkerboard couplings and dense conditioners.
 
     The pixels are ordered so that those of one colour of the checkerboard come first; each coupling then

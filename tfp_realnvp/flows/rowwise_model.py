@@ -43,9 +43,16 @@ class RowwiseModel(DensityModel):
         if tf.executing_eagerly():
             return self._conditioners
         return [
-            self._compiled(conditioner, f"conditioner_{number}")
+            self._compiled_conditioner(f"conditioner_{number}", conditioner)
             for number, conditioner in enumerate(self._conditioners)
         ]
+
+    def _compiled_conditioner(self, name, conditioner):
+        compiled = self._compiled(conditioner, name)
+        if not hasattr(conditioner, "read_kernels"):
+            return compiled
+        kernels = self._compiled(conditioner.read_kernels, f"kernels_of_{name}")()
+        return functools.partial(compiled, kernels=kernels)
 
     def _rows(self, events, labels, context):
         """Events, labels and context with one batch axis, and a function that restores the axes in a result."""

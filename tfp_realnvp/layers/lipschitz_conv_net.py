@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-from tfp_realnvp.compute.log_det_series import Terms, log_det_series
+from tfp_realnvp.compute.hashed_numbers import signs, uniforms
+from tfp_realnvp.compute.log_det_series import Terms, draw_terms, log_det_series
+from tfp_realnvp.layers.context_positions import ContextPositions
+from tfp_realnvp.layers.transform_parameters import as_shape
 
 __all__ = ["LipschitzConvNet"]
 
 SIZES = (3, 1, 3)  # of the kernels
+SCORING_TERMS = 20  # of the log-determinant's series that are always taken
+TRAINING_TERMS = 2
+MORE_TERMS = 2.0  # in the mean
 LIPSWISH = 1.1  # above the largest slope of x * sigmoid(x)
 TOLERANCE = 1e-4  # of a norm: its relative change in one more step of the power iteration
 MOST_STEPS = 1000
@@ -26,11 +32,13 @@ class Weights(NamedTuple):
       kernels: with bounded norms.
       biases: as many.
       steepness: of each LipSwish, above 0.
+      of_context: the kernel that reads the context; none without one.
     """
 
     kernels: list[tf.Tensor]
     biases: list[tf.Tensor]
     steepness: list[tf.Tensor]
+    of_context: list[tf.Tensor]
 
 
 @keras.saving.register_keras_serializable(package="tfp_realnvp")
@@ -39,31 +47,37 @@ class LipschitzConvNet(keras.layers.Layer):
 
     `LipSwish(x) = x * sigmoid(steepness * x) / 1.1`, with a learned steepness. A kernel is divided by
     `max(1, norm / coefficient)`, where `norm` is the spectral norm of its convolution on images of this size.
-    Power iteration finds it each time that the kernels are read, to a tolerance and not in a number of steps,
-    and starts where it ended in the last step of training: so the bound holds after any change of the weights.
+    Power iteration finds it each time that the kernels are read, to a tolerance and not in a number of steps:
+    so the bound holds after any change of the weights. It starts from where `advance` found it to end.
 
-    The last kernel starts at zero: a new network gives zeros.
+    The last kernel starts at zero: a new network gives zeros. What is known of each image is added to the first
+    convolution's result; that needs no bound.
 
     Args:
       channels: features between the convolutions.
       coefficient: largest spectral norm of a convolution, above 0 and below 1.
-      seed: of the initial weights.
+      context: shape of what else is known of each image, [features] or [height, width, channels]; empty for
+        nothing.
+      seed: of the initial weights and of the signs.
       **kwargs: those of `keras.layers.Layer`.
 
     Call arguments:
       values: float32 [n, height, width, any].
+      context: float32 [n, *context]; None without one.
       kernels: the result of `read_kernels()`, if the layer is called several times with the same weights; None
         reads them in this call.
-      probe: float32 of the shape of `values`, signs, for a log-determinant.
-      terms: of its series, see `log_det_series`.
+      keys: uint32 [n], see `keys_of_rows`, for a log-determinant.
+      training: whether its series has few terms that are always taken, 2 instead of 20, and in all rows the
+        same number of others.
 
     Returns:
-      g(values), of the same shape; with a probe (g(values), log_det), log_det being an estimate of the
-      log-determinant of the Jacobian of `values + g(values)`, float32 [n], with a gradient of its own: in its
-      computation only this network's features are kept in memory, and not those of the series.
+      g(values), of the same shape; with keys (g(values), log_det), log_det being an estimate of the
+      log-determinant of the Jacobian of `values + g(values)`, float32 [n], right in the mean over keys, with a
+      gradient of its own: in its computation only this network's features are kept in memory, and not those of
+      the series.
 
     Raises:
-      ValueError: `coefficient` is not above 0 and below 1.
+      ValueError: `coefficient` is not above 0 and below 1, or a context image does not fit.
 
     Example:
       >>> net = LipschitzConvNet(channels=8)
@@ -76,7 +90,15 @@ class LipschitzConvNet(keras.layers.Layer):
       Chen, Behrmann, Duvenaud, Jacobsen (2019), Residual flows, section 3 (LipSwish, the gradient's memory).
     """
 
-    def __init__(self, *, channels: int = 64, coefficient: float = 0.98, seed: int = 0, **kwargs):
+    def __init__(
+        self,
+        *,
+        channels: int = 64,
+        coefficient: float = 0.98,
+        context: Sequence[int] | int = (),
+        seed: int = 0,
+        **kwargs,
+    ):
         super().__init__(**kwargs, autocast=False)
         if not 0 < coefficient < 1:
             raise ValueError(
@@ -85,6 +107,7 @@ class LipschitzConvNet(keras.layers.Layer):
             )
         self.channels = channels
         self.coefficient = coefficient
+        self.context = as_shape(context)
         self.seed = seed
 
     def build(self, values_shape):
@@ -108,39 +131,75 @@ class LipschitzConvNet(keras.layers.Layer):
             start = random.standard_normal((1, height, width, after))
             self._add(self.starts, "start", start, trainable=False)
             before = after
+        self.context_kernels: list = []
+        if len(self.context) == 1:
+            self._add(self.context_kernels, "context", np.zeros((*self.context, self.channels)))
+        elif self.context:
+            self._positions = ContextPositions(self.context, (height, width))
+            kernel = np.zeros((3, 3, self._positions.shape[-1], self.channels))
+            self._add(self.context_kernels, "context", kernel)
         super().build(values_shape)
 
     def _add(self, weights: list, name: str, value: np.ndarray, *, trainable: bool = True) -> None:
         weight = self.add_weight(
-            shape=value.shape, trainable=trainable, autocast=False, name=f"{name}_{len(weights)}"
+            shape=value.shape,
+            trainable=trainable,
+            autocast=False,
+            aggregation="mean" if trainable else "only_first_replica",
+            name=f"{name}_{len(weights)}",
         )
         weight.assign(value)
         weights.append(weight)
 
-    def read_kernels(self, *, training: bool = False) -> Weights:
-        """The weights, with bounded kernels.
-
-        Args:
-          training: whether the power iteration starts from where it ends now, the next time.
-        """
-        kernels = []
-        for kernel, start in zip(self.kernels, self.starts, strict=True):
-            norm, end = _spectral_norm(kernel.value, start.value)
-            if training:
-                start.assign(end)
-            kernels.append(kernel.value / tf.maximum(1.0, norm / self.coefficient))
+    def read_kernels(self) -> Weights:
+        """The weights, with bounded kernels."""
         return Weights(
-            kernels,
+            [
+                kernel.value / tf.maximum(1.0, norm / self.coefficient)
+                for kernel, (norm, _) in zip(self.kernels, self._norms(), strict=True)
+            ],
             [bias.value + 0.0 for bias in self.biases],
             [tf.nn.softplus(value.value) for value in self.steepness],
+            [kernel.value + 0.0 for kernel in self.context_kernels],
         )
 
-    def call(self, values, kernels=None, probe=None, terms: Terms | None = None, training=False):
+    def advance(self) -> None:
+        """Let the power iteration start from where it ends with the weights of now: it takes fewer steps."""
+        for start, (_, end) in zip(self.starts, self._norms(), strict=True):
+            start.assign(end)
+
+    def _norms(self):
+        pairs = zip(self.kernels, self.starts, strict=True)
+        return [_spectral_norm(kernel.value, start.value) for kernel, start in pairs]
+
+    def call(self, values, context=None, kernels=None, keys=None, training=False):
         """See the class."""
-        weights = kernels or self.read_kernels(training=training)
-        if probe is None:
+        weights = self.read_kernels() if kernels is None else kernels
+        if self.context:
+            first, *others = weights.biases
+            features = self._features_of(context, *weights.of_context)
+            weights = weights._replace(biases=[first + features, *others])
+        if keys is None:
             return _linearize(values, weights)[0]
-        return _with_log_det(values, weights, probe, terms)
+        return _with_log_det(values, weights, *self._draw(keys, values.shape[1:], training))
+
+    def _features_of(self, context, kernel):
+        if len(self.context) == 1:
+            return tf.matmul(context, kernel)[:, tf.newaxis, tf.newaxis]
+        return _convolved(self._positions(context), kernel)
+
+    def _draw(self, keys, shape, training) -> tuple[tf.Tensor, Terms]:
+        """Signs and terms of a series."""
+        numbers = uniforms(keys, salt=2 * self.seed + 1)
+        if training:
+            numbers = tf.fill(tf.shape(numbers), numbers[0])
+        exact = TRAINING_TERMS if training else SCORING_TERMS
+        terms = draw_terms(numbers, exact=exact, more=MORE_TERMS)
+        return signs(keys, shape, salt=2 * self.seed), terms
+
+    def compute_output_shape(self, values_shape):
+        """The same."""
+        return values_shape
 
     def get_config(self):
         """The constructor's arguments."""
@@ -148,6 +207,7 @@ class LipschitzConvNet(keras.layers.Layer):
             **super().get_config(),
             "channels": self.channels,
             "coefficient": self.coefficient,
+            "context": self.context,
             "seed": self.seed,
         }
 
@@ -198,7 +258,7 @@ def _linearize(
 ) -> tuple[tf.Tensor, Callable[[tf.Tensor], tf.Tensor]]:
     """g(values), and the product of vectors u with its Jacobian: `u @ J`."""
     slopes = []
-    for kernel, bias, steepness in zip(*weights, strict=True):
+    for kernel, bias, steepness in zip(*weights[:3], strict=True):
         gate = tf.sigmoid(steepness * values)
         slopes.append((gate + steepness * values * gate * (1 - gate)) / LIPSWISH)
         values = _convolved(values * gate / LIPSWISH, kernel) + bias

@@ -30,7 +30,8 @@ def log_prob_bound(
       the k weights; NaN for k = 1.
 
     Raises:
-      ValueError: fewer than one draw.
+      ValueError: fewer than one draw; several of a flow whose log-probabilities are estimates, as of a residual
+        flow: their errors would make the bound too high.
       TypeError, ValueError: images that do not fit.
 
     Example:
@@ -42,6 +43,11 @@ def log_prob_bound(
     """
     if noise_samples < 1:
         raise ValueError(f"`noise_samples` must be at least 1, received {noise_samples}.")
+    if noise_samples > 1 and not getattr(distribution, "exact", True):
+        raise ValueError(
+            "`noise_samples` must be 1 for a flow whose log-probabilities are estimates, "
+            f"received {noise_samples}."
+        )
     first = to_seed(seed).numpy()
     parts = [
         np.stack(

@@ -11,7 +11,7 @@ from typing import Any, Literal
 from tfp_realnvp import hardware
 from tfp_realnvp.errors import one_line
 from tfp_realnvp.flows.checked_fields import describe, normalize, option
-from tfp_realnvp.flows.options import OPTIONS, FlowName, FlowOptions
+from tfp_realnvp.flows.options import OPTIONS, CouplingOptions, FlowName
 
 __all__ = ["FLOW_OPTIONS", "FORMAT", "TrainingConfig"]
 
@@ -32,9 +32,9 @@ def _options_of_all_flows() -> list[tuple[str, Any, Any]]:
     for flow in OPTIONS.values():
         for field in dataclasses.fields(flow):
             fields.setdefault(field.name, []).append(field)
-    shared = [field.name for field in dataclasses.fields(FlowOptions)]
+    shared = [field.name for field in dataclasses.fields(CouplingOptions)]
     options = []
-    for name in sorted(fields, key=shared.__contains__):  # those that all flows share come last
+    for name in sorted(fields, key=shared.__contains__):  # those of all couplings come last
         helps = " / ".join(dict.fromkeys(field.metadata["help"] for field in fields[name]))
         # the default's type: `activation` may be a function in Python, but not in JSON
         kind = type(fields[name][0].default)
@@ -137,6 +137,10 @@ class TrainingConfig(_AnyFlowOptions):
             raise ValueError(
                 f"`components` must be 1 with `conditional` or `fill`, received {self.components}."
             )
+        if self.precision == "mixed_bfloat16" and not OPTIONS[self.flow].half_precision:
+            raise ValueError(
+                f"`precision` must be float32 or auto for the flow {self.flow}, received mixed_bfloat16."
+            )
         known = [name for name in FLOW_OPTIONS if hasattr(OPTIONS[self.flow], name)]
         for name in FLOW_OPTIONS:
             if getattr(self, name) is not None and name not in known:
@@ -188,7 +192,9 @@ class TrainingConfig(_AnyFlowOptions):
         if components is None:
             most = 1 if self.conditional or self.fill else flow.components
             components = max(1, min(most, images // IMAGES_OF_COMPONENT))
-        precision = hardware.default_precision() if self.precision == "auto" else self.precision
+        precision = self.precision
+        if precision == "auto":
+            precision = hardware.default_precision() if flow.half_precision else "float32"
         return dataclasses.replace(
             self.with_absolute_paths(),
             **self.flow_options(),

@@ -29,11 +29,12 @@ class LogRange:
 # The values of an option: those in a tuple in no order, those of a `range` in theirs.
 Space = dict[str, tuple[Any, ...] | range | LogRange]
 
-_SHARED: Space = {
+_LEARNING_RATE: Space = {"learning_rate": LogRange(1e-4, 1e-2)}
+_OF_COUPLINGS: Space = {
     "activation": ("relu", "gelu", "silu"),
     "transform": ("affine", "spline"),
     "bins": (4, 8, 16),
-    "learning_rate": LogRange(1e-4, 1e-2),
+    **_LEARNING_RATE,
 }
 
 # The options of each flow that are searched, the default among the values. The batch size is one, too.
@@ -42,7 +43,7 @@ SPACES: dict[str, Space] = {
         "couplings": range(2, 11, 2),
         "depth": range(2, 6),
         "width": (128, 256, 512, 1024),
-        **_SHARED,
+        **_OF_COUPLINGS,
     },
     "multiscale": {
         "couplings": range(2, 9, 2),
@@ -51,7 +52,13 @@ SPACES: dict[str, Space] = {
         "blocks": range(1, 4),
         "gated": (False, True),
         "heads": (0, 4),
-        **_SHARED,
+        **_OF_COUPLINGS,
+    },
+    "residual": {
+        "scales": range(1, 3),
+        "blocks": range(2, 17, 2),
+        "channels": (32, 64, 128, 256),
+        **_LEARNING_RATE,
     },
 }
 

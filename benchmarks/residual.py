@@ -1,0 +1,86 @@
+"""What a residual flow costs: a table in Markdown.
+
+    python benchmarks/residual.py --mnist FOLDER --run RUN
+
+Of the model of a run: the standard error of a score, by which share of the test images the way to latents and
+back gives again, the iterations and seconds in which 1,000 images are drawn (the median of five), and the
+memory and time of a training step with 64 images, in a process of its own.
+"""
+
+import subprocess
+import sys
+import time
+
+import numpy as np
+from internals import RunFolder
+from shared import learned_digits, make_parser, peak, print_header, print_row
+
+from tfp_realnvp import hardware
+
+DRAWN = 1000
+SCORED = 500
+BATCH = 64
+STEPS = 20
+
+
+def main():
+    """Print the table."""
+    parser = make_parser(__doc__, mnist="required")
+    parser.add_argument("--run", required=True, help="a folder of `train --flow residual`")
+    parser.add_argument("--train", action="store_true", help="only training steps, in this process")
+    options = parser.parse_args()
+    hardware.use()
+    flow = RunFolder(options.run).load_model()
+    if options.train:
+        print(*training(flow, learned_digits(options.mnist).images))
+        return
+    images = learned_digits(options.mnist, "test").images
+    print_header("", "")
+    print_row("parameters", f"{flow.count_params():,}")
+    scores = np.asarray(flow.bits_per_dim(images))
+    print_row(
+        f"bits per dimension of {len(images):,} test images",
+        f"{scores.mean():.4f} ± {scores.std() / np.sqrt(len(scores)):.4f}",
+    )
+    errors = flow.log_prob_error(images[:SCORED])
+    print_row("standard error of an image's score, nats", f"{np.mean(errors):.2f}")
+    back = np.asarray(flow.decode(flow.encode(images[:SCORED])))
+    print_row("pixels that come back exactly", f"{np.mean(back == images[:SCORED]):.4%}")
+    latents = flow.draw_latents(DRAWN, 1.0, [0, 0])
+    found = flow.inversions(latents)
+    steps = [inversion.steps for inversion in found]
+    print_row("iterations of a block, mean and most", f"{np.mean(steps):.1f}, {max(steps)}")
+    print_row("largest bound of an inverse's error", f"{max(i.error for i in found):.1e}")
+    print_row(f"drawing {DRAWN:,} images, seconds", f"{median_seconds(flow):.2f}")
+    command = [sys.executable, __file__, "--mnist", options.mnist, "--run", options.run, "--train"]
+    printed = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout
+    seconds, memory, before = map(float, printed.split())
+    print_row(f"a training step with {BATCH} images, seconds", f"{seconds:.3f}")
+    print_row("memory with it, without it, MB", f"{memory:,.0f}, {before:,.0f}")
+
+
+def median_seconds(flow):
+    """Of drawing."""
+    np.asarray(flow.sample(DRAWN, seed=0))  # compiles
+    times = []
+    for seed in range(5):
+        started = time.perf_counter()
+        np.asarray(flow.sample(DRAWN, seed=seed))
+        times.append(time.perf_counter() - started)
+    return np.median(times)
+
+
+def training(flow, images):
+    """Seconds of a step, and the peak of memory in MB with and without training."""
+    before = peak()
+    flow.compile("adam")
+    times = []
+    for step in range(STEPS):
+        started = time.perf_counter()
+        flow.train_on_batch(images[step * BATCH : (step + 1) * BATCH])
+        times.append(time.perf_counter() - started)
+    return np.median(times[3:]), peak(), before
+
+
+if __name__ == "__main__":
+    main()
