@@ -112,8 +112,6 @@ def learn(model, draw, steps):
 
     @tf.function
     def step(points):
-        for net in model.nets:
-            net.advance()
         with tf.GradientTape() as tape:
             loss = -tf.reduce_mean(model.distribution(training=True).log_prob(points))
         optimizer.apply(tape.gradient(loss, model.trainable_variables), model.trainable_variables)

@@ -14,6 +14,7 @@ from scipy.stats import poisson
 from tensorflow_probability import bijectors as tfb
 
 from tfp_realnvp.bijectors import Residual
+from tfp_realnvp.compute.conv_norm import conv_norm
 from tfp_realnvp.compute.hashed_numbers import keys_of_rows, signs, uniforms
 from tfp_realnvp.compute.log_det_series import draw_terms
 from tfp_realnvp.layers import LipschitzConvNet, lipschitz_conv_net
@@ -87,25 +88,52 @@ def matrix(kernel, shape):
     return tf.reshape(tf.nn.conv2d(units, kernel, 1, "SAME"), [size, -1]).numpy()
 
 
+KERNELS = {
+    "few channels": (3, 3, 2, 5),
+    "many channels": (3, 3, 16, 16),
+    "one pixel": (1, 1, 7, 5),
+    "smooth": None,
+}
+
+
+@pytest.mark.parametrize("name", KERNELS)
+def test_conv_norm(name):
+    """At least the norm on images of 8x8 pixels, and hardly more than that on an endless image."""
+    shape, size = KERNELS[name], 8
+    kernel = np.ones((3, 3, 1, 1)) if shape is None else np.random.default_rng(0).normal(size=shape)
+    bound = float(conv_norm(tf.constant(kernel, tf.float32)))
+    on_image = np.linalg.norm(
+        matrix(tf.constant(kernel, tf.float32), (size, size, kernel.shape[2])), 2
+    )
+    waves = np.exp(2j * np.pi * np.outer(np.arange(64), np.arange(kernel.shape[0])) / 64)
+    endless = np.linalg.norm(np.einsum("fa,gb,abio->fgio", waves, waves, kernel), 2, (2, 3)).max()
+    assert on_image <= 1.00001 * endless <= 1.0001 * bound <= 1.1 * endless
+    assert on_image > 0.8 * endless
+
+
+def test_conv_norm_has_the_gradient_of_the_norm():
+    kernel = tf.Variable(np.random.default_rng(0).normal(size=(3, 3, 4, 3)), dtype=tf.float32)
+    with tf.GradientTape() as tape:
+        norm = conv_norm(kernel)
+    gradient = tape.gradient(norm, kernel).numpy()
+    # a norm is homogeneous, and a subgradient lies below it
+    assert np.sum(gradient * kernel.numpy()) == pytest.approx(float(norm), rel=1e-4)
+    step = np.random.default_rng(1).normal(size=kernel.shape) * 1e-3
+    change = float(conv_norm(kernel + step) - norm)
+    assert change == pytest.approx(np.sum(gradient * step), rel=0.2)
+    zero = tf.Variable(tf.zeros([3, 3, 2, 2]))
+    with tf.GradientTape() as tape:
+        norm = conv_norm(zero)
+    assert float(norm) < 1e-6 and np.isfinite(tape.gradient(norm, zero)).all()
+
+
 def test_norms_are_bounded(net):
     for number, kernel in enumerate(net.read_kernels().kernels):
         norm = np.linalg.norm(matrix(kernel, (3, 2, kernel.shape[2])), 2)
-        assert 0.97 < norm < 0.985, number
+        assert 0.5 < norm < 0.98001, number
     small = make_net(0.0)
-    for kernel, weight in zip(small.read_kernels().kernels, small.kernels, strict=True):
-        norm = np.linalg.norm(matrix(weight.value, (3, 2, weight.shape[2])), 2)
-        expected = weight / max(1, norm / 0.98)
-        np.testing.assert_allclose(kernel, expected, rtol=1e-3, atol=1e-6)
-
-
-def test_power_iteration_begins_where_it_ended(net):
-    before = [start.numpy() for start in net.starts]
-    net.advance()
-    ends = [start.numpy() for start in net.starts]
-    assert all(np.abs(end - start).max() > 0.01 for end, start in zip(ends, before, strict=True))
-    net.advance()
-    for start, end in zip(net.starts, ends, strict=True):
-        np.testing.assert_allclose(start, end, atol=0.05)
+    small.kernels[0].assign(0.1 * small.kernels[0])
+    np.testing.assert_array_equal(small.read_kernels().kernels[0], small.kernels[0])
 
 
 def test_lipschitz_constant(net):
@@ -123,7 +151,7 @@ def test_lipschitz_constant(net):
 
     optimizer.build([values])
     largest = max(float(climb()) for _ in range(100))
-    assert 0.2 < largest < 0.98**3
+    assert 0.05 < largest < 0.98**3
 
 
 def test_slope_of_lipswish():
@@ -149,9 +177,9 @@ def test_estimates_are_right_in_the_mean(net, monkeypatch):
     _, log_dets = net(tf.repeat(y, ROWS, axis=0), keys=keys_of(ROWS))
     error = np.std(log_dets) / np.sqrt(ROWS)
     expected = float(exact_log_det(net, y)[0])
-    assert 0.0005 < error < 0.05 < abs(expected)
+    assert 1e-5 < 5 * error < abs(expected)
     assert np.mean(log_dets) == pytest.approx(expected, abs=3 * error)
-    assert np.std(many_terms) < np.std(log_dets)
+    assert np.std(many_terms) < 1.1 * np.std(log_dets)
 
 
 def test_estimates_in_training_are_right_in_the_mean(net):
@@ -164,7 +192,7 @@ def test_estimates_in_training_are_right_in_the_mean(net):
     error = np.std(means) / np.sqrt(len(means))
     expected = float(exact_log_det(net, points())[0])
     assert np.mean(means) == pytest.approx(expected, abs=3 * error)
-    assert error < 0.02 < abs(expected)
+    assert 5 * error < abs(expected)
 
 
 def test_gradients_are_right_in_the_mean(net, few_terms):

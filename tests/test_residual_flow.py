@@ -108,15 +108,6 @@ def test_chain_is_that_of_tfp():
     check_log_det_against_autodiff(tfb.Invert(ours), y[:, :, 0], 3, 1e-4)
 
 
-def test_training_steps_advance_the_power_iteration(flow, monkeypatch):
-    flow = FLOWS["residual"]()
-    before = [start.numpy() for start in flow.conditioners[0].starts]
-    flow(IMAGES, training=False)
-    np.testing.assert_array_equal(flow.conditioners[0].starts[0], before[0])
-    flow(IMAGES, training=True)
-    assert np.any(flow.conditioners[0].starts[0] != before[0])
-
-
 def test_training_takes_few_terms(flow, monkeypatch):
     """Its losses change with their number; scores do not."""
     monkeypatch.setattr(lipschitz_conv_net, "TRAINING_TERMS", 1)
@@ -135,9 +126,9 @@ def test_inversions(flow):
     latents = flow.encode(IMAGES, seed=3)
     found = flow.inversions(latents)
     assert len(found) == len(flow.conditioners)
-    assert all(5 < inversion.steps < 100 and 0 < inversion.error < 1e-3 for inversion in found)
+    assert all(3 < inversion.steps < 100 and 0 < inversion.error < 1e-3 for inversion in found)
     new = FLOWS["residual"]()
-    assert [inversion.steps for inversion in new.inversions(latents)] == [2, 2]
+    assert [inversion.steps for inversion in new.inversions(latents)] == [1, 1]
 
 
 def test_what_a_residual_flow_cannot_do(flow):

@@ -96,7 +96,7 @@ class Residual(tfb.Bijector):
             return new, steps + 1, size(new - y)
 
         def goes_on(y, _, changes):
-            return tf.reduce_any(tf.logical_not(changes <= TOLERANCE * (size(y) + 1.0)))
+            return tf.reduce_any(tf.logical_not(changes / (size(y) + 1.0) <= TOLERANCE))
 
         first = step(x, 0, None)
         solution = Solution(*tf.while_loop(goes_on, step, first, maximum_iterations=MOST_STEPS - 1))

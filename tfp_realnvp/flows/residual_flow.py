@@ -121,13 +121,6 @@ class ResidualFlow(FlowWithOptions):
         bijectors = self.make_bijectors(told, conditioners)
         return EstimatedChain([*self.normalization.bijectors, *bijectors], told, name="flow")
 
-    def call(self, inputs, training=False):
-        """As `ImageFlow.call`."""
-        if training:
-            for conditioner in self.conditioners:
-                conditioner.advance()
-        return super().call(inputs, training=training)
-
     def _score(self, conditioners, *columns, training=False):
         if training:
             conditioners = [functools.partial(each, training=True) for each in conditioners]

@@ -9,6 +9,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from tfp_realnvp.compute.conv_norm import conv_norm
 from tfp_realnvp.compute.hashed_numbers import signs, uniforms
 from tfp_realnvp.compute.log_det_series import Terms, draw_terms, log_det_series
 from tfp_realnvp.layers.context_positions import ContextPositions
@@ -16,13 +17,11 @@ from tfp_realnvp.layers.transform_parameters import as_shape
 
 __all__ = ["LipschitzConvNet"]
 
-SIZES = (3, 1, 3)  # of the kernels
+SIZES = (3, 1, 3)  # of the kernels, if there is more than one position
 SCORING_TERMS = 20  # of the log-determinant's series that are always taken
 TRAINING_TERMS = 2
 MORE_TERMS = 2.0  # in the mean
 LIPSWISH = 1.1  # above the largest slope of x * sigmoid(x)
-TOLERANCE = 1e-4  # of a norm: its relative change in one more step of the power iteration
-MOST_STEPS = 1000
 
 
 class Weights(NamedTuple):
@@ -46,9 +45,8 @@ class LipschitzConvNet(keras.layers.Layer):
     """Three convolutions, each after a LipSwish, with a Lipschitz constant of at most `coefficient**3`.
 
     `LipSwish(x) = x * sigmoid(steepness * x) / 1.1`, with a learned steepness. A kernel is divided by
-    `max(1, norm / coefficient)`, where `norm` is the spectral norm of its convolution on images of this size.
-    Power iteration finds it each time that the kernels are read, to a tolerance and not in a number of steps:
-    so the bound holds after any change of the weights. It starts from where `advance` found it to end.
+    `max(1, norm / coefficient)`, where `norm` is an upper bound of the spectral norm of its convolution, see
+    `conv_norm`, each time that the kernels are read: so the bound holds after any change of the weights.
 
     The last kernel starts at zero: a new network gives zeros. What is known of each image is added to the first
     convolution's result; that needs no bound.
@@ -85,8 +83,8 @@ class LipschitzConvNet(keras.layers.Layer):
       TensorShape([5, 4, 4, 2])
 
     Reference:
-      Gouk, Frank, Pfahringer, Cree (2021), Regularisation of neural networks by enforcing Lipschitz continuity,
-      section 4 (power iteration through a convolution and its transpose);
+      Gouk, Frank, Pfahringer, Cree (2021), Regularisation of neural networks by enforcing Lipschitz
+      continuity, section 4 (kernels that are divided by their norms);
       Chen, Behrmann, Duvenaud, Jacobsen (2019), Residual flows, section 3 (LipSwish, the gradient's memory).
     """
 
@@ -118,9 +116,8 @@ class LipschitzConvNet(keras.layers.Layer):
         self.kernels: list = []
         self.biases: list = []
         self.steepness: list = []
-        self.starts: list = []  # of the power iteration
         before = size
-        for side in SIZES:
+        for side in SIZES if max(height, width) > 1 else (1, 1, 1):
             last = len(self.kernels) == len(SIZES) - 1
             after = size if last else self.channels
             spread = 0.0 if last else (side * side * before) ** -0.5
@@ -128,8 +125,6 @@ class LipschitzConvNet(keras.layers.Layer):
             self._add(self.kernels, "kernel", kernel)
             self._add(self.biases, "bias", np.zeros(after))
             self._add(self.steepness, "steepness", np.array(0.5))
-            start = random.standard_normal((1, height, width, after))
-            self._add(self.starts, "start", start, trainable=False)
             before = after
         self.context_kernels: list = []
         if len(self.context) == 1:
@@ -140,37 +135,22 @@ class LipschitzConvNet(keras.layers.Layer):
             self._add(self.context_kernels, "context", kernel)
         super().build(values_shape)
 
-    def _add(self, weights: list, name: str, value: np.ndarray, *, trainable: bool = True) -> None:
-        weight = self.add_weight(
-            shape=value.shape,
-            trainable=trainable,
-            autocast=False,
-            aggregation="mean" if trainable else "only_first_replica",
-            name=f"{name}_{len(weights)}",
-        )
+    def _add(self, weights: list, name: str, value: np.ndarray) -> None:
+        weight = self.add_weight(shape=value.shape, autocast=False, name=f"{name}_{len(weights)}")
         weight.assign(value)
         weights.append(weight)
 
     def read_kernels(self) -> Weights:
         """The weights, with bounded kernels."""
         return Weights(
-            [
-                kernel.value / tf.maximum(1.0, norm / self.coefficient)
-                for kernel, (norm, _) in zip(self.kernels, self._norms(), strict=True)
-            ],
+            [self._bounded(kernel.value) for kernel in self.kernels],
             [bias.value + 0.0 for bias in self.biases],
             [tf.nn.softplus(value.value) for value in self.steepness],
             [kernel.value + 0.0 for kernel in self.context_kernels],
         )
 
-    def advance(self) -> None:
-        """Let the power iteration start from where it ends with the weights of now: it takes fewer steps."""
-        for start, (_, end) in zip(self.starts, self._norms(), strict=True):
-            start.assign(end)
-
-    def _norms(self):
-        pairs = zip(self.kernels, self.starts, strict=True)
-        return [_spectral_norm(kernel.value, start.value) for kernel, start in pairs]
+    def _bounded(self, kernel):
+        return kernel / tf.maximum(1.0, conv_norm(kernel) / self.coefficient)
 
     def call(self, values, context=None, kernels=None, keys=None, training=False):
         """See the class."""
@@ -210,37 +190,6 @@ class LipschitzConvNet(keras.layers.Layer):
             "context": self.context,
             "seed": self.seed,
         }
-
-
-def _spectral_norm(kernel: tf.Tensor, start: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """The norm of a convolution on images of a size, which has a gradient, and where the iteration ended.
-
-    Args:
-      kernel: [side, side, before, after].
-      start: [1, height, width, after].
-    """
-    fixed = tf.stop_gradient(kernel)
-
-    def step(_, __, end):
-        begin = _unit(_transposed(end, fixed))
-        end = _convolved(begin, fixed)
-        norm = tf.norm(end)
-        return norm, begin, tf.math.divide_no_nan(end, norm)
-
-    def goes_on(last, norm, *_):
-        return tf.abs(norm - last) > TOLERANCE * norm
-
-    def again(_, norm, begin, end):
-        return norm, *step(norm, begin, end)
-
-    first = (tf.constant(-1.0), *step(None, None, start))
-    _, _, begin, end = tf.while_loop(goes_on, again, first, maximum_iterations=MOST_STEPS)
-    begin, end = tf.stop_gradient(begin), tf.stop_gradient(end)
-    return tf.reduce_sum(end * _convolved(begin, kernel)), end
-
-
-def _unit(values):
-    return tf.math.divide_no_nan(values, tf.norm(values))
 
 
 def _convolved(values, kernel):
