@@ -1,10 +1,10 @@
 """What a residual flow costs: a table in Markdown.
 
-    python benchmarks/residual.py --mnist FOLDER --run RUN
+    python benchmarks/residual.py RUN
 
-Of the model of a run: the standard error of a score, by which share of the test images the way to latents and
-back gives again, the iterations and seconds in which 1,000 images are drawn (the median of five), and the
-memory and time of a training step with 64 images, in a process of its own.
+Of the model of a run, on its images: the standard error of a score; by which share of the pixels of test images
+the way to latents and back gives the same; the iterations and seconds in which 1,000 images are drawn (the
+median of five); and the memory and time of a training step with 64 images, in a process of its own.
 """
 
 import subprocess
@@ -12,8 +12,8 @@ import sys
 import time
 
 import numpy as np
-from internals import RunFolder
-from shared import learned_digits, make_parser, peak, print_header, print_row
+from internals import RunFolder, TrainingConfig, load_images
+from shared import make_parser, peak, print_header, print_row
 
 from tfp_realnvp import hardware
 
@@ -25,16 +25,17 @@ STEPS = 20
 
 def main():
     """Print the table."""
-    parser = make_parser(__doc__, mnist="required")
-    parser.add_argument("--run", required=True, help="a folder of `train --flow residual`")
+    parser = make_parser(__doc__, mnist=None)
+    parser.add_argument("run", metavar="RUN", help="a folder of `train --flow residual`")
     parser.add_argument("--train", action="store_true", help="only training steps, in this process")
     options = parser.parse_args()
     hardware.use()
-    flow = RunFolder(options.run).load_model()
+    run = RunFolder(options.run)
+    flow, sets = run.load_model(), load_images(TrainingConfig.from_json(run.read_config()))
     if options.train:
-        print(*training(flow, learned_digits(options.mnist).images))
+        print(*training(flow, sets.train.images))
         return
-    images = learned_digits(options.mnist, "test").images
+    images = sets.test.images
     print_header("", "")
     print_row("parameters", f"{flow.count_params():,}")
     scores = np.asarray(flow.bits_per_dim(images))
@@ -52,7 +53,7 @@ def main():
     print_row("iterations of a block, mean and most", f"{np.mean(steps):.1f}, {max(steps)}")
     print_row("largest bound of an inverse's error", f"{max(i.error for i in found):.1e}")
     print_row(f"drawing {DRAWN:,} images, seconds", f"{median_seconds(flow):.2f}")
-    command = [sys.executable, __file__, "--mnist", options.mnist, "--run", options.run, "--train"]
+    command = [sys.executable, __file__, options.run, "--train"]
     printed = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout
     seconds, memory, before = map(float, printed.split())
     print_row(f"a training step with {BATCH} images, seconds", f"{seconds:.3f}")
@@ -75,9 +76,9 @@ def training(flow, images):
     before = peak()
     flow.compile("adam")
     times = []
-    for step in range(STEPS):
+    for _ in range(STEPS):
         started = time.perf_counter()
-        flow.train_on_batch(images[step * BATCH : (step + 1) * BATCH])
+        flow.train_on_batch(images[:BATCH])
         times.append(time.perf_counter() - started)
     return np.median(times[3:]), peak(), before
 

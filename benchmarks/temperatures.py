@@ -25,7 +25,9 @@ def main():
     images = load_images(TrainingConfig.from_json(run.read_config()))
     train, real = images.train, images.test.images[:COUNT]
     classifier = evaluation.Classifier(train.images, train.labels, levels=images.levels)
-    flow = run.load_model().in_precision(hardware.default_precision())
+    flow = run.load_model()
+    if flow.half_precision:
+        flow = flow.in_precision(hardware.default_precision())
     print_header("temperature", "clear digits", "density", "coverage", "Frechet distance")
     for temperature in options.temperatures:
         drawn = flow.sample(len(real), temperature=temperature, seed=0).numpy()

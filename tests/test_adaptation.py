@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 import tensorflow as tf
-from conftest import FLOWS, random_images
+from conftest import FLOWS, of_couplings, random_images
 
 from tfp_realnvp import fewshot
 from tfp_realnvp.fewshot import Adapter, AffineMaps, adapt, with_maps
@@ -105,6 +105,7 @@ def test_adapted_flow_knows_the_shots(flow):
 
 
 @pytest.mark.slow
+@of_couplings
 def test_same_seed_same_adaptation(flow):
     shots = random_images(3, (4, 4, 1))
     adapter = Adapter(flow, steps=3, batch_size=4)
@@ -115,6 +116,7 @@ def test_same_seed_same_adaptation(flow):
 
 
 @pytest.mark.slow
+@of_couplings
 def test_adapter_starts_anew(flow):
     """What it did with other shots before leaves no trace."""
     shots, others = random_images(3, (4, 4, 1)), random_images(2, (4, 4, 1), seed=8)

@@ -198,6 +198,26 @@ def test_checkpoints():
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("tiny_config", ["residual"], indirect=True)
+def test_residual(run_dir):
+    rows = run("residual.py", run_dir).splitlines()
+    cells = dict(row.strip("| ").rsplit(" | ", 1) for row in rows[2:])
+    assert float(cells["standard error of an image's score, nats"]) > 0
+    assert cells["pixels that come back exactly"] == "100.0000%"
+    assert all(float(cell.split()[0].replace(",", "").strip("%,")) > 0 for cell in cells.values())
+
+
+@pytest.mark.slow
+def test_toys(tmp_path):
+    options = ["--steps", 30, "--blocks", 2, "--channels", 8, "--picture", tmp_path / "toys.png"]
+    rows = [row.strip("| ").split(" | ") for row in run("toys.py", *options).splitlines()[-2:]]
+    assert [row[0] for row in rows] == ["two moons", "checkerboard"]
+    for _, learned, entropy, gaussian, *_ in rows:
+        assert float(entropy) < float(gaussian) and float(entropy) < float(learned)
+    assert (tmp_path / "toys.png").stat().st_size > 1000
+
+
+@pytest.mark.slow
 def test_pipelines():
     lines = run("pipelines.py", "--images", "64", "--rounds", "1", "--workers", "1").splitlines()
     plain, one = (line.strip("| ").split(" | ") for line in lines[-2:])

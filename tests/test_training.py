@@ -135,6 +135,7 @@ class Interrupt(keras.callbacks.Callback):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("epoch", [0, 2])
+@of_coupling_runs
 def test_resumed_run_ends_where_the_uninterrupted_one_did(
     run_dir, tiny_config, tmp_path, monkeypatch, epoch
 ):
@@ -349,6 +350,7 @@ def test_other_images(tmp_path, flow, image_shape):
 
 
 @pytest.mark.slow
+@of_coupling_runs
 def test_tensorboard(tiny_config, tmp_path):
     config = dataclasses.replace(tiny_config, epochs=1)
     training.train(config, tmp_path / "run", tensorboard=True)

@@ -400,6 +400,7 @@ def test_any_number_of_batch_axes(flow):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("mode", ["eager", "graph", "XLA"])
+@of_couplings
 def test_custom_loop(flow, mode):
     optimizer = keras.optimizers.SGD(1e-5)
     optimizer.build(flow.trainable_variables)

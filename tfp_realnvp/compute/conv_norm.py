@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import math
+from collections.abc import Callable
 
 import numpy as np
 import tensorflow as tf
@@ -11,6 +13,7 @@ __all__ = ["conv_norm"]
 
 FREQUENCIES = 20  # along each axis
 SQUARINGS = 6
+SMALLEST = 1e-12  # a trace of nothing, whose square is not 0
 
 
 def conv_norm(kernel: tf.Tensor) -> tf.Tensor:
@@ -41,6 +44,16 @@ def conv_norm(kernel: tf.Tensor) -> tf.Tensor:
       Sedghi, Gupta, Long (2019), The singular values of convolutional layers, section 2 (frequencies);
       Ehlich, Zeller (1964), Schwankung von Polynomen zwischen Gitterpunkten.
     """
+    return _compiled(tuple(kernel.shape))(kernel)
+
+
+@functools.cache
+def _compiled(shape: tuple[int, int, int, int]) -> Callable:
+    """A function for kernels of this shape: TensorFlow traces it once, and not once for each kernel."""
+    return tf.function(functools.partial(_conv_norm), autograph=False)
+
+
+def _conv_norm(kernel):
     side, _, before, after = kernel.shape
     if after < before:
         kernel = tf.transpose(kernel, [0, 1, 3, 2])
@@ -54,20 +67,25 @@ def conv_norm(kernel: tf.Tensor) -> tf.Tensor:
 def _log_norms(kernel: tf.Tensor, waves: tf.Tensor) -> tf.Tensor:
     """Upper bounds of the logarithms of the norms at these frequencies, [n]."""
     flat = tf.reshape(kernel, [-1, kernel.shape[2] * kernel.shape[3]])
-    matrices = tf.matmul(waves, tf.cast(flat, waves.dtype))
+    matrices = tf.matmul(waves, _like(waves, flat))
     matrices = tf.reshape(matrices, [-1, *kernel.shape[2:]])
     gram = tf.matmul(matrices, matrices, adjoint_b=True)
     log_norm, power = 0.0, 1.0
     for _ in range(SQUARINGS):
         size = _trace(gram)
         log_norm += tf.math.log(size) / power
-        gram = gram / tf.cast(size, gram.dtype)[:, tf.newaxis, tf.newaxis]
+        gram = gram / _like(gram, size)[:, tf.newaxis, tf.newaxis]
         gram, power = tf.matmul(gram, gram), 2 * power
     return (log_norm + tf.math.log(_trace(gram)) / power) / 2
 
 
+def _like(other, values):
+    """Real numbers as numbers of the kind that others are; the gradient of `tf.cast` would warn."""
+    return tf.complex(values, tf.zeros_like(values)) if other.dtype.is_complex else values
+
+
 def _trace(matrices):
-    return tf.math.real(tf.linalg.trace(matrices)) + 1e-30
+    return tf.math.real(tf.linalg.trace(matrices)) + SMALLEST
 
 
 def _waves(side: int) -> np.ndarray:

@@ -86,7 +86,9 @@ def space_of(config: TrainingConfig, images: int) -> Space:
     }
     space = {name: values for name, values in every.items() if getattr(config, name) is None}
     for name, (other, value) in ONLY_WITH.items():
-        if name in every and name not in space:
+        if name not in every:
+            continue
+        if name not in space:
             space.pop(other, None)  # the configuration was checked: it has the value
         elif other not in space and config.flow_options()[other] != value:
             space.pop(name)
