@@ -144,6 +144,7 @@ def test_score_of_other_data(call, run_dir, tmp_path):
 
 
 @pytest.mark.slow
+@of_coupling_runs
 def test_transfer(call, run_dir, tmp_path):
     status, printed, _ = call(
         "transfer", run_dir, "--no-adapt", "--shots", 5, "--covariance", "full", "--intrinsic-dimension", 3,
@@ -272,6 +273,7 @@ def test_hold_out_takes_ranges():
 
 
 @pytest.mark.slow
+@of_coupling_runs
 def test_export(call, run_dir, tmp_path):
     for version in ("1", "2"):
         status, printed, _ = call("export", run_dir, tmp_path / "digits", "--json")

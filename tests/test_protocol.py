@@ -2,7 +2,7 @@ import dataclasses
 
 import numpy as np
 import pytest
-from conftest import perturb, random_images
+from conftest import of_couplings, perturb, random_images
 
 from tfp_realnvp import fewshot
 from tfp_realnvp.compute.random_numbers import to_seed
@@ -34,6 +34,7 @@ def test_controls_are_drawn_from_what_they_say(flow):
 
 
 @pytest.mark.slow
+@of_couplings
 def test_bits_are_those_of_the_route_with_the_chosen_floor(flow):
     """Computed here through the flow's bijector, and there from the flow's scores and the latents."""
     drawn = list(
@@ -61,6 +62,7 @@ def test_bits_are_those_of_the_route_with_the_chosen_floor(flow):
 
 
 @pytest.mark.slow
+@of_couplings
 def test_adapted_route_is_that_of_the_adapted_flow(flow, monkeypatch):
     adapted = perturb(type(flow).from_config(flow.get_config()), seed=7)
     adapter = fewshot.Adapter(flow)
@@ -87,6 +89,7 @@ def test_adapted_route_is_that_of_the_adapted_flow(flow, monkeypatch):
 
 
 @pytest.mark.slow
+@of_couplings
 def test_one_shot_leads_to_routes_with_maps_alone(flow, monkeypatch):
     monkeypatch.setattr(fewshot.Adapter, "__call__", lambda self, shots, **_: flow)
     for shots in (SHOTS[:1], SHOTS[[1, 1]]):

@@ -121,10 +121,24 @@ def test_conv_norm_has_the_gradient_of_the_norm():
     step = np.random.default_rng(1).normal(size=kernel.shape) * 1e-3
     change = float(conv_norm(kernel + step) - norm)
     assert change == pytest.approx(np.sum(gradient * step), rel=0.2)
-    zero = tf.Variable(tf.zeros([3, 3, 2, 2]))
-    with tf.GradientTape() as tape:
-        norm = conv_norm(zero)
-    assert float(norm) < 1e-6 and np.isfinite(tape.gradient(norm, zero)).all()
+
+
+@pytest.mark.parametrize("with_xla", [False, True])
+@pytest.mark.parametrize("size", [0.0, 1.0])
+def test_conv_norm_compiles_with_xla(with_xla, size):
+    """Also for the kernel of a new network, which is zero."""
+    kernel = size * np.random.default_rng(0).normal(size=(3, 3, 2, 2)).astype(np.float32)
+
+    @tf.function(jit_compile=with_xla)
+    def compute(kernel):
+        with tf.GradientTape() as tape:
+            tape.watch(kernel)
+            norm = conv_norm(kernel)
+        return norm, tape.gradient(norm, kernel)
+
+    norm, gradient = compute(tf.constant(kernel))
+    np.testing.assert_allclose(norm, conv_norm(tf.constant(kernel)), rtol=1e-4, atol=1e-6)
+    assert np.isfinite(gradient).all()
 
 
 def test_norms_are_bounded(net):

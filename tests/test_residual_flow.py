@@ -13,6 +13,8 @@ from tfp_realnvp.compute.random_numbers import to_seed
 from tfp_realnvp.flows import FewShotFlow, pixels
 from tfp_realnvp.layers import LipschitzConvNet, lipschitz_conv_net
 from tfp_realnvp.queries import log_prob_bound
+from tfp_realnvp.serving.model_card import model_card
+from tfp_realnvp.serving.signatures import make_signatures
 from tfp_realnvp.training.config import TrainingConfig
 
 pytestmark = pytest.mark.slow
@@ -129,6 +131,13 @@ def test_inversions(flow):
     assert all(3 < inversion.steps < 100 and 0 < inversion.error < 1e-3 for inversion in found)
     new = FLOWS["residual"]()
     assert [inversion.steps for inversion in new.inversions(latents)] == [1, 1]
+
+
+def test_model_card_says_that_scores_are_estimates(flow):
+    cards = [
+        model_card(each, make_signatures(each), max_images=1) for each in (flow, FLOWS["realnvp"]())
+    ]
+    assert ["log-probabilities are estimates" in card for card in cards] == [True, False]
 
 
 def test_what_a_residual_flow_cannot_do(flow):

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 import tensorflow as tf
-from conftest import perturb, random_images
+from conftest import of_couplings, perturb, random_images
 
 from tfp_realnvp.compute.random_numbers import to_seed
 from tfp_realnvp.flows import pixels
@@ -46,6 +46,7 @@ def test_odd_sizes_are_refused():
 
 
 @pytest.mark.slow
+@of_couplings
 def test_in_a_flow(small):
     """It is trained with the flow, scores are bounds that include it, and images come back exactly."""
     images = random_images(64, (4, 4, 1)) // 8

@@ -16,6 +16,10 @@ MIXTURE = (
     "Its latents are not standard normal: they have a mixture of {} Gaussians. `sample` draws from it, and "
     "`decode` is for latents of `encode`."
 )
+ESTIMATED = (
+    "Its log-probabilities are estimates, right in the mean. The estimate of an image depends on the image "
+    "alone."
+)
 
 
 def model_card(
@@ -46,6 +50,7 @@ def model_card(
         f"from 0 to {flow.levels - 1}; {flow.count_params():,} parameters.",
         *(["", about] if about else []),
         *(["", MIXTURE.format(flow.components)] if flow.components > 1 else []),
+        *([] if flow.exact else ["", ESTIMATED]),
         *_score_table(scores or {}),
         "",
         "## Signatures",
