@@ -64,7 +64,7 @@ def test_numbers_are_python_s(ask, flow):
         np.testing.assert_array_equal(row, flow.sample(1, seed=seed, temperature=0.5)[0])
 
 
-@pytest.mark.parametrize("flow", ["multiscale"], indirect=True)
+@pytest.mark.parametrize("flow", ["realnvp"], indirect=True)
 def test_few_shot_mixture(program, flow, tmp_path):
     """Its density is computed in a loop, and it draws one of its points."""
     options = {"covariance": "full", "intrinsic_dimension": 3, "bandwidth": 0.5}

@@ -273,7 +273,7 @@ def test_hold_out_takes_ranges():
 
 
 @pytest.mark.slow
-@of_coupling_runs
+@pytest.mark.parametrize("tiny_config", ["realnvp"], indirect=True)
 def test_export(call, run_dir, tmp_path):
     for version in ("1", "2"):
         status, printed, _ = call("export", run_dir, tmp_path / "digits", "--json")

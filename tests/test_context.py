@@ -137,6 +137,7 @@ def test_saved_with_its_encoder(flow, context, labels, tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("flow", ["vector", "image and label"], indirect=True)
 def test_exported(flow, context, labels, tmp_path):
     signatures = tf.saved_model.load(str(export(flow, tmp_path))).signatures
     told = {"context": tf.constant(context)}

@@ -84,7 +84,7 @@ def test_fit_adapts_once_and_takes_datasets(small):
 
 
 @pytest.mark.slow
-@of_couplings
+@pytest.mark.parametrize("small", ["realnvp"], indirect=True)
 def test_training_step_compiles_with_xla(small):
     """And learns the same but for the noise: XLA draws other numbers from the same seed."""
     results = []

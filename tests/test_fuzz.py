@@ -182,7 +182,7 @@ def commands(draw):
     return [command, *words]
 
 
-@fuzz(25)
+@fuzz(16)
 @given(arguments=commands())
 def test_options(made, arguments):
     with copy_of(made) as folder:

@@ -203,7 +203,6 @@ class Stop(keras.callbacks.Callback):
     [
         ("realnvp", 0.0),
         ("realnvp", 0.5),
-        ("multiscale", 0.0),
         ("multiscale", 0.5),
         ("residual", 0.0),
     ],

@@ -419,14 +419,14 @@ def test_unwritable_place():
     [
         # two epochs of the original's model reach what the first prototype needed fifteen for
         ({"flow": "realnvp", "epochs": 2}, 1.8),
-        # less than a minute of a small flow, from half of the digits, beats what dense networks ever reach
+        # less than a minute of a small flow, from three of the digits, beats what dense networks ever reach
         (
             {
                 "couplings": 2,
                 "channels": 16,
                 "blocks": 1,
                 "epochs": 1,
-                "hold_out": (4, 5, 6, 7, 8, 9),
+                "hold_out": (3, 4, 5, 6, 7, 8, 9),
             },
             1.4,
         ),
@@ -436,5 +436,5 @@ def test_mnist_is_learned(mnist_dir, tmp_path, options, limit):
     options = {"hold_out": (9,), **options}
     config = TrainingConfig(dataset="mnist", manual_dir=str(mnist_dir), time_limit=None, **options)
     metrics = training.train(config, tmp_path / "run")
-    assert metrics["test"]["images"] == {1: 8991, 6: 4157}[len(config.hold_out)]
+    assert metrics["test"]["images"] == {1: 8991, 7: 3147}[len(config.hold_out)]
     assert metrics["test"]["bits_per_dim"] < limit

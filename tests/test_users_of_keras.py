@@ -96,7 +96,7 @@ def test_fit_of_a_new_flow(small, data):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("data", [*TELLS_LABELS, "dictionary"])
-@of_couplings
+@pytest.mark.parametrize("small", ["realnvp"], indirect=True)
 def test_fit_of_a_new_conditional_flow(small, data):
     flow = perturb(small(labels=KNOWN), 0.3)
     arguments = ({"images": IMAGES, "labels": LABELS},) if data == "dictionary" else DATA[data]()
