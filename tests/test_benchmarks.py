@@ -33,12 +33,11 @@ def test_compare(tmp_path):
         "--quick",
         "--json",
         file,
-        *("--libraries", "ours", "bare", "tfp", "limit"),
+        *("--libraries", "ours", "bare", "tfp"),
     )
     results = json.loads(file.read_text())
     assert {"train_128_default_vs_tfp", "fit_vs_bare"} <= set(results["ratios"])
     assert all(ratio > 0 for ratio in results["ratios"].values())
-    assert "train_128_default_vs_tfp" in results["ratios_at_the_limit"]
     for name, row in results["dense"].items():
         assert row["train_512"]["median"] > 0
         assert f"| {row['library']} | {row['precision']} | {row['parameters']:,} " in printed, name
@@ -183,7 +182,7 @@ def test_goals(mnist):
 
 @pytest.mark.slow
 def test_told(mnist, tmp_path):
-    options = ["--minutes", 0.2, "--images", 100, "--picture", tmp_path / "told.png"]
+    options = ["--minutes", 0.1, "--images", 100, "--picture", tmp_path / "told.png"]
     rows = run("told.py", "--mnist", mnist, *options).splitlines()[-3:]
     names, bits = zip(*(row.split(" | ")[:2] for row in rows), strict=True)
     assert names == ("| nothing", "| the label", "| the image at half the size")

@@ -204,7 +204,6 @@ class Stop(keras.callbacks.Callback):
         ("realnvp", 0.0),
         ("realnvp", 0.5),
         ("multiscale", 0.5),
-        ("residual", 0.0),
     ],
 )
 def test_goes_on_in_the_middle_of_an_epoch(tmp_path, monkeypatch, flow, augment):
@@ -217,7 +216,7 @@ def test_goes_on_in_the_middle_of_an_epoch(tmp_path, monkeypatch, flow, augment)
             training.train(config, run.path)
         else:
             monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", 0)
-            calls = {"realnvp": 7, "multiscale": 25, "residual": 25}[flow]
+            calls = {"realnvp": 7, "multiscale": 25}[flow]
             with pytest.raises(SystemExit):
                 training.train(config, run.path, callbacks=[Stop(calls)])
             state = run.state.read(print)

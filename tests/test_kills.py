@@ -116,11 +116,11 @@ def validation():
     return images.validation.images
 
 
-@pytest.mark.parametrize("chain", chains(1))
+@pytest.mark.parametrize("chain", chains(0.5))
 def test_train(whole, validation, tmp_path, chain):
     run = RunFolder(tmp_path / "run")
     best = float("inf")
-    for _ in range(CHAIN):
+    for _ in range(2 * CHAIN):
         resume = ["--resume", "--deterministic"] if run.config.is_file() else []
         command = kill([*TRAIN, "--run-dir", run.path, *resume], tmp_path, whole.train)
         if (

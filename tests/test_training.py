@@ -341,8 +341,9 @@ def test_other_images(tmp_path, flow, image_shape):
     images = random_images(120, image_shape)
     np.savez(tmp_path / "data.npz", images=images, labels=np.arange(120) % 4)
     config = TrainingConfig(
-        dataset=f"npz:{tmp_path / 'data.npz'}", hold_out=(2, 3), flow=flow, couplings=2, epochs=1
-    )
+        dataset=f"npz:{tmp_path / 'data.npz'}", hold_out=(2, 3), flow=flow, couplings=2, epochs=1,
+        **({"channels": 8, "blocks": 1} if flow == "multiscale" else {}),
+    )  # fmt: skip
     metrics = training.train(config, tmp_path / "run")
     assert metrics["held_out"]["images"] + metrics["test"]["images"] == 24
     whole = training.train(dataclasses.replace(config, hold_out=()), tmp_path / "whole")

@@ -232,7 +232,7 @@ def test_export_of_a_conditional_flow(small, tmp_path):
 
 
 @pytest.mark.slow
-@of_couplings
+@pytest.mark.parametrize("small", ["realnvp"], indirect=True)
 def test_load_model_after_import_alone(flow, tmp_path):
     flow.save(tmp_path / "model.keras")
     program = """
@@ -258,6 +258,7 @@ SHAPES = {
 
 
 @pytest.mark.slow
+@of_couplings
 @pytest.mark.parametrize("n", SHAPES)
 def test_sample_shapes(flow, n):
     n, shape = SHAPES[n]
