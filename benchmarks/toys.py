@@ -61,15 +61,15 @@ class Chain(keras.Model):
                 self.actnorms.append(weight)
         self.built = True
 
-    def distribution(self, *, training=False):
-        """Over [1, 1, 2]."""
+    def distribution(self, step=None):
+        """Over [1, 1, 2]; in training with the number of the step."""
         bijectors = []
         for number, net in enumerate(self.nets):
             center, log_spread = self.actnorms[2 * number : 2 * number + 2]
 
             def network(net=net):
                 kernels = net.read_kernels()
-                return lambda y, keys=None: net(y, kernels=kernels, keys=keys, training=training)
+                return lambda y, keys=None: net(y, kernels=kernels, keys=keys, step=step)
 
             bijectors += [ActNorm(center.value, log_spread.value), Residual(network)]
         base = tfd.Independent(tfd.Normal(tf.zeros([1, 1, 2]), 1.0), 3)
@@ -111,14 +111,15 @@ def learn(model, draw, steps):
     optimizer.build(model.trainable_variables)
 
     @tf.function
-    def step(points):
+    def train(points, step):
         with tf.GradientTape() as tape:
-            loss = -tf.reduce_mean(model.distribution(training=True).log_prob(points))
+            loss = -tf.reduce_mean(model.distribution(step).log_prob(points))
         optimizer.apply(tape.gradient(loss, model.trainable_variables), model.trainable_variables)
         return loss
 
-    for _ in range(steps):
-        step(tf.constant(draw(random, BATCH).reshape(-1, 1, 1, 2), tf.float32))
+    for step in range(steps):
+        points = tf.constant(draw(random, BATCH).reshape(-1, 1, 1, 2), tf.float32)
+        train(points, tf.constant(step))
 
 
 def entropy(draw, points):

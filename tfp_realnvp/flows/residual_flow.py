@@ -17,6 +17,7 @@ from tfp_realnvp.flows import pixels
 from tfp_realnvp.flows.checks import check_latents, check_scales
 from tfp_realnvp.flows.flow_with_options import FlowWithOptions
 from tfp_realnvp.flows.options import ResidualOptions
+from tfp_realnvp.flows.rowwise_model import with_kernels
 from tfp_realnvp.layers import LipschitzConvNet
 
 __all__ = ["ResidualFlow"]
@@ -78,7 +79,7 @@ class ResidualFlow(FlowWithOptions):
         check_scales(self.image_shape, self.scales)
         height, width, size = self.image_shape
         self.conditioners: list[LipschitzConvNet] = []
-        self.shifts: list = []  # of the ActNorms
+        self.centers: list = []  # of the ActNorms
         self.log_spreads: list = []
         for _ in range(self.scales):
             height, width, size = height // 2, width // 2, 4 * size
@@ -97,7 +98,7 @@ class ResidualFlow(FlowWithOptions):
         self.built = True
 
     def _add_actnorm(self, size: int) -> None:
-        for weights, name in ((self.shifts, "shift"), (self.log_spreads, "log_spread")):
+        for weights, name in ((self.centers, "center"), (self.log_spreads, "log_spread")):
             weight = self.add_weight(
                 shape=(size,), initializer="zeros", name=f"{name}_{len(weights)}", autocast=False
             )
@@ -107,13 +108,13 @@ class ResidualFlow(FlowWithOptions):
         """The blocks of all scales, the one next to the image first, and back to the image shape."""
         bijectors: list[tfb.Bijector] = []
         actnorms = [
-            ActNorm(shift.value, log_spread.value)
-            for shift, log_spread in zip(self.shifts, self.log_spreads, strict=True)
+            ActNorm(center.value, log_spread.value)
+            for center, log_spread in zip(self.centers, self.log_spreads, strict=True)
         ]
         for number, conditioner in enumerate(conditioners):
             if number % self.blocks == 0:
                 bijectors.append(tfb.Invert(Squeeze()))
-            network = functools.partial(_with_kernels, conditioner, context)
+            network = functools.partial(_network, conditioner, context)
             bijectors += [actnorms[number], Residual(network)]
         return [*bijectors, actnorms[-1], *[Squeeze()] * self.scales]
 
@@ -122,8 +123,9 @@ class ResidualFlow(FlowWithOptions):
         return EstimatedChain([*self.normalization.bijectors, *bijectors], told, name="flow")
 
     def _score(self, conditioners, *columns, training=False):
-        if training:
-            conditioners = [functools.partial(each, training=True) for each in conditioners]
+        if training:  # the noise of this step has been counted
+            step = self.noise_count.value
+            conditioners = [functools.partial(each, step=step) for each in conditioners]
         return super()._score(conditioners, *columns, training=training)
 
     def log_prob_error(
@@ -178,6 +180,7 @@ class ResidualFlow(FlowWithOptions):
         values = check_latents(latents, self.image_shape)
         labels, context = self.told.check_rows(labels, context)
         told = self.told.join(labels, self.told.encode(context))
+        bound = self.conditioners[0].bound
         found = []
         for bijector in reversed(self.make_bijectors(told, self.conditioners)):
             if not isinstance(bijector, Residual):
@@ -185,7 +188,6 @@ class ResidualFlow(FlowWithOptions):
                 continue
             solution = bijector.solve(values)
             values = solution.points
-            bound = self.coefficient ** len(self.conditioners[0].kernels)
             error = tf.reduce_max(solution.changes) * bound / (1 - bound)
             found.append(Inversion(int(solution.steps), float(error)))
         return found
@@ -209,10 +211,9 @@ def _with_other_keys(conditioner: Callable, draw, *values, keys=None, **options)
     return conditioner(*values, keys=keys, **options)
 
 
-def _with_kernels(conditioner: Callable, context) -> Callable:
-    """The network of a block, with kernels that are read now, if they are not yet."""
-    if hasattr(conditioner, "read_kernels"):
-        conditioner = functools.partial(conditioner, kernels=conditioner.read_kernels())
+def _network(conditioner: Callable, context) -> Callable:
+    """The network of a block, with the kernels of now."""
+    conditioner = with_kernels(conditioner)
 
     def network(values, **options):
         return conditioner(values, context=context_of_rows(context, values), **options)

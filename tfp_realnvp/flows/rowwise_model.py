@@ -13,7 +13,7 @@ from tfp_realnvp.compute.traces import Traces
 from tfp_realnvp.flows.density_model import DensityModel
 from tfp_realnvp.flows.told import Told
 
-__all__ = ["RowwiseModel"]
+__all__ = ["RowwiseModel", "with_kernels"]
 
 
 class RowwiseModel(DensityModel):
@@ -121,10 +121,12 @@ class RowwiseModel(DensityModel):
         """`function(conditioners, *columns)` in shards, which share the kernels of the conditioners."""
         conditioners = self._conditioners
         if shards() > 1:
-            conditioners = [
-                functools.partial(conditioner, kernels=conditioner.read_kernels())
-                if hasattr(conditioner, "read_kernels")
-                else conditioner
-                for conditioner in conditioners
-            ]
+            conditioners = list(map(with_kernels, conditioners))
         return in_shards(functools.partial(function, conditioners), rows, *columns)
+
+
+def with_kernels(conditioner: Callable) -> Callable:
+    """A conditioner whose kernels are read now, and not in each call; it may have none, or have read them."""
+    if not hasattr(conditioner, "read_kernels"):
+        return conditioner
+    return functools.partial(conditioner, kernels=conditioner.read_kernels())

@@ -65,8 +65,8 @@ class LipschitzConvNet(keras.layers.Layer):
       kernels: the result of `read_kernels()`, if the layer is called several times with the same weights; None
         reads them in this call.
       keys: uint32 [n], see `keys_of_rows`, for a log-determinant.
-      training: whether its series has few terms that are always taken, 2 instead of 20, and in all rows the
-        same number of others.
+      step: int32 [], in training: then the series has only 2 terms that are always taken, instead of 20, and a
+        number of others that depends on the step alone, in all shards and on all devices.
 
     Returns:
       g(values), of the same shape; with keys (g(values), log_det), log_det being an estimate of the
@@ -107,6 +107,11 @@ class LipschitzConvNet(keras.layers.Layer):
         self.coefficient = coefficient
         self.context = as_shape(context)
         self.seed = seed
+
+    @property
+    def bound(self) -> float:
+        """What its Lipschitz constant does not exceed."""
+        return self.coefficient ** len(SIZES)
 
     def build(self, values_shape):
         """Make the weights."""
@@ -152,7 +157,7 @@ class LipschitzConvNet(keras.layers.Layer):
     def _bounded(self, kernel):
         return kernel / tf.maximum(1.0, conv_norm(kernel) / self.coefficient)
 
-    def call(self, values, context=None, kernels=None, keys=None, training=False):
+    def call(self, values, context=None, kernels=None, keys=None, step=None):
         """See the class."""
         weights = self.read_kernels() if kernels is None else kernels
         if self.context:
@@ -161,19 +166,19 @@ class LipschitzConvNet(keras.layers.Layer):
             weights = weights._replace(biases=[first + features, *others])
         if keys is None:
             return _linearize(values, weights)[0]
-        return _with_log_det(values, weights, *self._draw(keys, values.shape[1:], training))
+        return _with_log_det(values, weights, *self._draw(keys, values.shape[1:], step))
 
     def _features_of(self, context, kernel):
         if len(self.context) == 1:
             return tf.matmul(context, kernel)[:, tf.newaxis, tf.newaxis]
         return _convolved(self._positions(context), kernel)
 
-    def _draw(self, keys, shape, training) -> tuple[tf.Tensor, Terms]:
+    def _draw(self, keys, shape, step) -> tuple[tf.Tensor, Terms]:
         """Signs and terms of a series."""
-        numbers = uniforms(keys, salt=2 * self.seed + 1)
-        if training:
-            numbers = tf.fill(tf.shape(numbers), numbers[0])
-        exact = TRAINING_TERMS if training else SCORING_TERMS
+        exact, of_terms = SCORING_TERMS, keys
+        if step is not None:
+            exact, of_terms = TRAINING_TERMS, tf.fill(tf.shape(keys), tf.cast(step, tf.uint32))
+        numbers = uniforms(of_terms, salt=2 * self.seed + 1)
         terms = draw_terms(numbers, exact=exact, more=MORE_TERMS)
         return signs(keys, shape, salt=2 * self.seed), terms
 

@@ -27,6 +27,8 @@ class ImageDistribution:
       `nines = ImageDistribution(fit_latent(flow, ten_nines).distribution, levels=flow.levels)`
     """
 
+    exact = True  # as an attribute of flows
+
     def __init__(self, distribution: tfd.Distribution, *, levels: int = 256):
         self.distribution = distribution
         self.levels = levels

@@ -43,7 +43,7 @@ def log_prob_bound(
     """
     if noise_samples < 1:
         raise ValueError(f"`noise_samples` must be at least 1, received {noise_samples}.")
-    if noise_samples > 1 and not getattr(distribution, "exact", True):
+    if noise_samples > 1 and not distribution.exact:
         raise ValueError(
             "`noise_samples` must be 1 for a flow whose log-probabilities are estimates, "
             f"received {noise_samples}."
