@@ -88,6 +88,7 @@ def test_few_shot_mixture(program, flow, tmp_path):
     np.testing.assert_array_equal(rows[1], few.sample(1, seed=[3, 4])[0])
 
 
+@pytest.mark.parametrize("flow", ["realnvp"], indirect=True)
 @pytest.mark.parametrize(
     ("arguments", "images", "message"),
     [

@@ -116,6 +116,16 @@ def test_score_does_not_depend_on_the_batch(flow):
     np.testing.assert_allclose(together, alone, rtol=1e-5)
 
 
+def test_is_compiled_once_for_any_number_of_images(small):
+    flow = small(labels=(0, 1))
+    for count in (6, 1, 3):
+        images, labels = IMAGES[:count], np.zeros(count, int)
+        flow.log_prob(images, labels)
+        flow.sample(count, labels)
+    for name, function in flow._traces._functions.items():
+        assert function.experimental_get_tracing_count() == 1, name
+
+
 def test_sampled_images_score_like_the_entropy(flow):
     """Scores of the flow's own samples and of noise: its own are likelier."""
     own = np.mean(flow.log_prob(flow.sample(300, seed=0)))
@@ -123,7 +133,7 @@ def test_sampled_images_score_like_the_entropy(flow):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("image_shape", [(8, 8, 1), (28, 28, 1), (32, 32, 3), (12, 4, 2)])
+@pytest.mark.parametrize("image_shape", [(28, 28, 1), (12, 4, 3)])
 def test_any_image_shape(small, image_shape):
     flow = perturb(small(image_shape), 0.02)
     images = random_images(3, image_shape)
@@ -149,35 +159,6 @@ def test_new_flow_is_its_normalization(small):
         x = bijector.inverse(x).numpy()
     expected = log_det + np.sum(-0.5 * x**2 - 0.5 * np.log(2 * np.pi), axis=(1, 2, 3))
     np.testing.assert_allclose(flow.distribution.log_prob(points), expected, rtol=1e-5)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("labels", [(0, 1, 2)])
-@of_couplings
-def test_public_functions_compile_with_xla(small, labels):
-    """And compute the same: no Python, no operation without a kernel, no shape that is known too late."""
-    flow = small(labels=labels)
-    flow.adapt(IMAGES)
-    flow = perturb(flow)
-    given = (np.array([0, 1, 2, 2, 1, 0]),) if labels else ()
-    latents = tf.random.stateless_normal((6, 4, 4, 1), seed=[1, 2])
-    uses = {
-        "log_prob": lambda: flow.log_prob(IMAGES, *given),
-        "bits_per_dim": lambda: flow.bits_per_dim(IMAGES, *given, seed=3),
-        "sample": lambda: flow.sample(6, *given, temperature=0.7, seed=1),
-        "encode": lambda: flow.encode(IMAGES, *given),
-        "decode": lambda: flow.decode(latents, *given),
-        "call": lambda: flow({"images": IMAGES, "labels": given[0]} if labels else IMAGES),
-    }
-    if labels:
-        uses |= {
-            "marginal log_prob": lambda: flow.log_prob(IMAGES),
-            "classify": lambda: flow.classify(IMAGES),
-        }
-    for name, use in uses.items():
-        compiled = tf.function(use, jit_compile=True)().numpy().astype(float)
-        tolerance = 1 if name in ("sample", "decode") else 1e-3  # one grey level
-        np.testing.assert_allclose(compiled, use(), atol=tolerance, rtol=1e-4, err_msg=name)
 
 
 @pytest.mark.slow
@@ -249,6 +230,26 @@ def test_compiles_with_xla(flow, function):
     }[function]
     received = tf.function(call, jit_compile=True)()
     np.testing.assert_allclose(received, call(), rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("small", ["realnvp"], indirect=True)
+def test_labels_compile_with_xla(small):
+    """No Python, no operation without a kernel, no shape that is known too late."""
+    flow = small(labels=(0, 1, 2))
+    flow.adapt(IMAGES)
+    flow, given = perturb(flow), np.array([0, 1, 2, 2, 1, 0])
+    uses = {
+        "log_prob": lambda: flow.log_prob(IMAGES, given),
+        "sample": lambda: flow.sample(6, given, temperature=0.7, seed=1),
+        "call": lambda: flow({"images": IMAGES, "labels": given}),
+        "marginal log_prob": lambda: flow.log_prob(IMAGES),
+        "classify": lambda: flow.classify(IMAGES),
+    }
+    for name, use in uses.items():
+        compiled = tf.function(use, jit_compile=True)().numpy().astype(float)
+        tolerance = 1 if name == "sample" else 1e-3  # one grey level
+        np.testing.assert_allclose(compiled, use(), atol=tolerance, rtol=1e-4, err_msg=name)
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from scipy.stats import poisson
 from tensorflow_probability import bijectors as tfb
 
 from tfp_realnvp.bijectors import Residual
-from tfp_realnvp.compute.conv_norm import conv_norm
+from tfp_realnvp.compute.conv_norm import conv_norms
 from tfp_realnvp.compute.hashed_numbers import keys_of_rows, signs, uniforms
 from tfp_realnvp.compute.log_det_series import draw_terms
 from tfp_realnvp.layers import LipschitzConvNet, lipschitz_conv_net
@@ -101,7 +101,7 @@ def test_conv_norm(name):
     """At least the norm on images of 8x8 pixels, and hardly more than that on an endless image."""
     shape, size = KERNELS[name], 8
     kernel = np.ones((3, 3, 1, 1)) if shape is None else np.random.default_rng(0).normal(size=shape)
-    bound = float(conv_norm(tf.constant(kernel, tf.float32)))
+    bound = float(conv_norms(tf.constant(kernel[np.newaxis], tf.float32))[0])
     on_image = np.linalg.norm(
         matrix(tf.constant(kernel, tf.float32), (size, size, kernel.shape[2])), 2
     )
@@ -114,12 +114,12 @@ def test_conv_norm(name):
 def test_conv_norm_has_the_gradient_of_the_norm():
     kernel = tf.Variable(np.random.default_rng(0).normal(size=(3, 3, 4, 3)), dtype=tf.float32)
     with tf.GradientTape() as tape:
-        norm = conv_norm(kernel)
+        [norm] = conv_norms(kernel[tf.newaxis])
     gradient = tape.gradient(norm, kernel).numpy()
     # a norm is homogeneous, and a subgradient lies below it
     assert np.sum(gradient * kernel.numpy()) == pytest.approx(float(norm), rel=1e-4)
     step = np.random.default_rng(1).normal(size=kernel.shape) * 1e-3
-    change = float(conv_norm(kernel + step) - norm)
+    change = float(conv_norms((kernel + step)[tf.newaxis])[0] - norm)
     assert change == pytest.approx(np.sum(gradient * step), rel=0.2)
 
 
@@ -127,17 +127,18 @@ def test_conv_norm_has_the_gradient_of_the_norm():
 @pytest.mark.parametrize("size", [0.0, 1.0])
 def test_conv_norm_compiles_with_xla(with_xla, size):
     """Also for the kernel of a new network, which is zero."""
-    kernel = size * np.random.default_rng(0).normal(size=(3, 3, 2, 2)).astype(np.float32)
+    kernels = size * np.random.default_rng(0).normal(size=(2, 3, 3, 2, 2)).astype(np.float32)
 
     @tf.function(jit_compile=with_xla)
-    def compute(kernel):
+    def compute(kernels):
         with tf.GradientTape() as tape:
-            tape.watch(kernel)
-            norm = conv_norm(kernel)
-        return norm, tape.gradient(norm, kernel)
+            tape.watch(kernels)
+            norms = conv_norms(kernels)
+        return norms, tape.gradient(norms, kernels)
 
-    norm, gradient = compute(tf.constant(kernel))
-    np.testing.assert_allclose(norm, conv_norm(tf.constant(kernel)), rtol=1e-4, atol=1e-6)
+    norms, gradient = compute(tf.constant(kernels))
+    expected = [float(conv_norms(tf.constant(kernel[np.newaxis]))[0]) for kernel in kernels]
+    np.testing.assert_allclose(norms, expected, rtol=1e-4, atol=1e-6)
     assert np.isfinite(gradient).all()
 
 
@@ -148,6 +149,14 @@ def test_norms_are_bounded(net):
     small = make_net(0.0)
     small.kernels[0].assign(0.1 * small.kernels[0])
     np.testing.assert_array_equal(small.read_kernels().kernels[0], small.kernels[0])
+
+
+def test_kernels_of_several_networks(net):
+    """Norms are computed together, and each kernel gets its own."""
+    nets = [net, make_net(0.3, coefficient=0.5), net]
+    for received, one in zip(LipschitzConvNet.read_kernels_of(nets), nets, strict=True):
+        for kernel, expected in zip(received.kernels, one.read_kernels().kernels, strict=True):
+            np.testing.assert_allclose(kernel, expected, rtol=1e-5, atol=1e-7)
 
 
 def test_lipschitz_constant(net):

@@ -1,4 +1,4 @@
-"""How much a convolution can stretch an image."""
+"""How much convolutions can stretch an image."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from collections.abc import Callable
 import numpy as np
 import tensorflow as tf
 
-__all__ = ["conv_norm"]
+__all__ = ["conv_norms"]
 
 FREQUENCIES = 20  # along each axis
 SQUARINGS = 6
 SMALLEST = 1e-12  # a trace of nothing, whose square is not 0
 
 
-def conv_norm(kernel: tf.Tensor) -> tf.Tensor:
-    """An upper bound of the spectral norm of a convolution on images of any size, padded with zeros.
+def conv_norms(kernels: tf.Tensor) -> tf.Tensor:
+    """Upper bounds of the spectral norms of convolutions on images of any size, padded with zeros.
 
     On an endless image a convolution multiplies each frequency by a matrix, and its norm is the largest one of
     these matrices; on a part of it the norm is smaller. The matrices are looked at on a grid of frequencies.
@@ -31,50 +31,57 @@ def conv_norm(kernel: tf.Tensor) -> tf.Tensor:
     one side; it needs no iteration, and has a gradient.
 
     Args:
-      kernel: float32 [side, side, before, after], the sides at most 7.
+      kernels: float32 [n, side, side, before, after], the sides at most 7.
 
     Returns:
-      float32 [].
+      float32 [n].
 
     Example:
-      >>> float(conv_norm(tf.ones([1, 1, 1, 1]))), round(float(conv_norm(tf.ones([3, 3, 1, 1]))), 2)
-      (1.0, 9.46)
+      >>> conv_norms(tf.ones([1, 3, 3, 1, 1])).numpy().round(2)
+      array([9.46], dtype=float32)
 
     Reference:
       Sedghi, Gupta, Long (2019), The singular values of convolutional layers, section 2 (frequencies);
       Ehlich, Zeller (1964), Schwankung von Polynomen zwischen Gitterpunkten.
     """
-    return _compiled(tuple(kernel.shape))(kernel)
+    return _compiled(tuple(kernels.shape))(kernels)
 
 
 @functools.cache
-def _compiled(shape: tuple[int, int, int, int]) -> Callable:
-    """A function for kernels of this shape: TensorFlow traces it once, and not once for each kernel."""
-    return tf.function(functools.partial(_conv_norm), autograph=False)
+def _compiled(shape: tuple[int, ...]) -> Callable:
+    """A function for kernels of this shape: TensorFlow traces it once, and not in each call."""
+    return tf.function(functools.partial(_conv_norms), autograph=False)
 
 
-def _conv_norm(kernel):
-    side, _, before, after = kernel.shape
+def _conv_norms(kernels):
+    _, side, _, before, after = kernels.shape
     if after < before:
-        kernel = tf.transpose(kernel, [0, 1, 3, 2])
-    waves = tf.constant(_waves(side))
+        kernels = tf.transpose(kernels, [0, 1, 2, 4, 3])
+    waves = tf.constant(_waves(side))[tf.newaxis]
     if side > 1:  # the gradient is that of the largest one: the others need none
-        worst = tf.argmax(_log_norms(tf.stop_gradient(kernel), waves))
-        waves = waves[worst : worst + 1]
-    return tf.exp(_log_norms(kernel, waves)[0]) / math.cos(math.pi * (side - 1) / FREQUENCIES)
+        worst = tf.argmax(_log_norms(tf.stop_gradient(kernels), waves), axis=1)
+        waves = tf.gather(waves[0], worst)[:, tf.newaxis]
+    norms = tf.exp(_log_norms(kernels, waves)[:, 0])
+    return norms / math.cos(math.pi * (side - 1) / FREQUENCIES)
 
 
-def _log_norms(kernel: tf.Tensor, waves: tf.Tensor) -> tf.Tensor:
-    """Upper bounds of the logarithms of the norms at these frequencies, [n]."""
-    flat = tf.reshape(kernel, [-1, kernel.shape[2] * kernel.shape[3]])
+def _log_norms(kernels: tf.Tensor, waves: tf.Tensor) -> tf.Tensor:
+    """Upper bounds of the logarithms of the norms of n kernels at f frequencies, float32 [n, f].
+
+    Args:
+      kernels: float32 [n, side, side, before, after].
+      waves: [n, f, side * side], or [1, f, side * side] for the same ones of all kernels.
+    """
+    count, side, _, before, after = kernels.shape
+    flat = tf.reshape(kernels, [count, side * side, before * after])
     matrices = tf.matmul(waves, _like(waves, flat))
-    matrices = tf.reshape(matrices, [-1, *kernel.shape[2:]])
+    matrices = tf.reshape(matrices, [count, -1, before, after])
     gram = tf.matmul(matrices, matrices, adjoint_b=True)
     log_norm, power = 0.0, 1.0
     for _ in range(SQUARINGS):
         size = _trace(gram)
         log_norm += tf.math.log(size) / power
-        gram = gram / _like(gram, size)[:, tf.newaxis, tf.newaxis]
+        gram = gram / _like(gram, size)[..., tf.newaxis, tf.newaxis]
         gram, power = tf.matmul(gram, gram), 2 * power
     return (log_norm + tf.math.log(_trace(gram)) / power) / 2
 

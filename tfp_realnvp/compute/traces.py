@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 import tensorflow as tf
 
-__all__ = ["Traces", "many_models"]
+__all__ = ["Traces", "any_rows", "many_models"]
 
 
 class Traces:
@@ -42,6 +42,19 @@ class Traces:
                 functools.partial(function), reduce_retracing=True, autograph=False
             )
         return self._functions[name]
+
+
+def any_rows(column: tf.Tensor | None) -> tf.TensorSpec | None:
+    """The type of a column [n, ...] for any n.
+
+    `function.get_concrete_function(any_rows(column))` before the first call traces a function once, and not
+    for each number of rows.
+
+    Example:
+      >>> any_rows(tf.zeros([5, 2]))
+      TensorSpec(shape=(None, 2), dtype=tf.float32, name=None)
+    """
+    return None if column is None else tf.TensorSpec([None, *column.shape[1:]], column.dtype)
 
 
 @contextlib.contextmanager

@@ -20,6 +20,7 @@ from tfp_realnvp.bijectors import UpToDate
 from tfp_realnvp.compute.blocks import in_blocks, rows_of_block
 from tfp_realnvp.compute.random_numbers import ALGORITHM, normal_rows, to_seed, uniform_rows
 from tfp_realnvp.compute.sharding import UNIT
+from tfp_realnvp.compute.traces import any_rows
 from tfp_realnvp.flows import pixels
 from tfp_realnvp.flows.checks import (
     check_context_fits,
@@ -617,6 +618,7 @@ class ImageFlow(RowwiseModel, abc.ABC):
         def block(start, end):
             told = [column if column is None else column[start:end] for column in (labels, context)]
             rows = tf.constant(first + start), tf.constant(end - start)
+            draw.get_concrete_function(*rows, *map(any_rows, told), temperature, seed)
             return draw(*rows, *told, temperature, seed)
 
         return in_blocks(block, count, largest=rows_of_block(self.image_shape))

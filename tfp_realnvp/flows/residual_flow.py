@@ -213,7 +213,7 @@ def _with_other_keys(conditioner: Callable, draw, *values, keys=None, **options)
 
 def _network(conditioner: Callable, context) -> Callable:
     """The network of a block, with the kernels of now."""
-    conditioner = with_kernels(conditioner)
+    [conditioner] = with_kernels([conditioner])
 
     def network(values, **options):
         return conditioner(values, context=context_of_rows(context, values), **options)

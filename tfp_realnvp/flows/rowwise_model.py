@@ -8,8 +8,8 @@ from collections.abc import Callable, Sequence
 import tensorflow as tf
 
 from tfp_realnvp.compute.blocks import in_blocks, rows_of_block
-from tfp_realnvp.compute.sharding import at_least_one_row, in_shards, on_devices, shards
-from tfp_realnvp.compute.traces import Traces
+from tfp_realnvp.compute.sharding import at_least_one_row, in_shards, on_devices
+from tfp_realnvp.compute.traces import Traces, any_rows
 from tfp_realnvp.flows.density_model import DensityModel
 from tfp_realnvp.flows.told import Told
 
@@ -42,17 +42,12 @@ class RowwiseModel(DensityModel):
         """The conditioners; for a `tf.function` as functions too: a SavedModel holds each of them once."""
         if tf.executing_eagerly():
             return self._conditioners
-        return [
-            self._compiled_conditioner(f"conditioner_{number}", conditioner)
+        compiled = [
+            self._compiled(conditioner, f"conditioner_{number}")
             for number, conditioner in enumerate(self._conditioners)
         ]
-
-    def _compiled_conditioner(self, name, conditioner):
-        compiled = self._compiled(conditioner, name)
-        if not hasattr(conditioner, "read_kernels"):
-            return compiled
-        kernels = self._compiled(conditioner.read_kernels, f"kernels_of_{name}")()
-        return functools.partial(compiled, kernels=kernels)
+        kernels = self._compiled(functools.partial(_read_kernels, self._conditioners), "kernels")()
+        return _with_kernels(compiled, kernels)
 
     def _rows(self, events, labels, context):
         """Events, labels and context with one batch axis, and a function that restores the axes in a result."""
@@ -93,14 +88,15 @@ class RowwiseModel(DensityModel):
 
             return self._on_devices(on_one_device, tf.shape(events)[0], events, labels, context)
 
-        compiled = functools.partial(self._compiled(sharded, method.__name__), **others)
+        compiled = self._compiled(sharded, method.__name__)
 
         def block(start, end):
-            part = (
+            part = [
                 column if column is None else column[start:end]
                 for column in (events, labels, context)
-            )
-            return at_least_one_row(compiled, *part)
+            ]
+            compiled.get_concrete_function(*map(any_rows, part), **others)
+            return at_least_one_row(functools.partial(compiled, **others), *part)
 
         return in_blocks(block, len(events), largest=rows_of_block(self.image_shape))
 
@@ -119,14 +115,38 @@ class RowwiseModel(DensityModel):
 
     def _in_shards(self, function, rows, *columns):
         """`function(conditioners, *columns)` in shards, which share the kernels of the conditioners."""
-        conditioners = self._conditioners
-        if shards() > 1:
-            conditioners = list(map(with_kernels, conditioners))
+        conditioners = with_kernels(self._conditioners)
         return in_shards(functools.partial(function, conditioners), rows, *columns)
 
 
-def with_kernels(conditioner: Callable) -> Callable:
-    """A conditioner whose kernels are read now, and not in each call; it may have none, or have read them."""
-    if not hasattr(conditioner, "read_kernels"):
-        return conditioner
-    return functools.partial(conditioner, kernels=conditioner.read_kernels())
+def with_kernels(conditioners: Sequence[Callable]) -> list[Callable]:
+    """Conditioners whose kernels are read now, and not in each call; some may have none, or have read them."""
+    return _with_kernels(conditioners, _read_kernels(conditioners))
+
+
+def _with_kernels(conditioners, kernels):
+    return [
+        conditioner if of_one is None else functools.partial(conditioner, kernels=of_one)
+        for conditioner, of_one in zip(conditioners, kernels, strict=True)
+    ]
+
+
+def _read_kernels(conditioners) -> list:
+    """The kernels of each, None for one that has none to be read."""
+    readers = {
+        number: conditioner
+        for number, conditioner in enumerate(conditioners)
+        if hasattr(conditioner, "read_kernels")
+    }
+    of_kind: dict[type, list[int]] = {}
+    for number, conditioner in readers.items():
+        of_kind.setdefault(type(conditioner), []).append(number)
+    kernels: list = [None] * len(conditioners)
+    for kind, numbers in of_kind.items():
+        if hasattr(kind, "read_kernels_of"):  # of all together
+            read = kind.read_kernels_of([readers[number] for number in numbers])
+        else:
+            read = [readers[number].read_kernels() for number in numbers]
+        for number, of_one in zip(numbers, read, strict=True):
+            kernels[number] = of_one
+    return kernels

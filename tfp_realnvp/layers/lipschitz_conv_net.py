@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-from tfp_realnvp.compute.conv_norm import conv_norm
+from tfp_realnvp.compute.conv_norm import conv_norms
 from tfp_realnvp.compute.hashed_numbers import signs, uniforms
 from tfp_realnvp.compute.log_det_series import Terms, draw_terms, log_det_series
 from tfp_realnvp.layers.context_positions import ContextPositions
@@ -46,7 +46,7 @@ class LipschitzConvNet(keras.layers.Layer):
 
     `LipSwish(x) = x * sigmoid(steepness * x) / 1.1`, with a learned steepness. A kernel is divided by
     `max(1, norm / coefficient)`, where `norm` is an upper bound of the spectral norm of its convolution, see
-    `conv_norm`, each time that the kernels are read: so the bound holds after any change of the weights.
+    `conv_norms`, each time that the kernels are read: so the bound holds after any change of the weights.
 
     The last kernel starts at zero: a new network gives zeros. What is known of each image is added to the first
     convolution's result; that needs no bound.
@@ -147,15 +147,23 @@ class LipschitzConvNet(keras.layers.Layer):
 
     def read_kernels(self) -> Weights:
         """The weights, with bounded kernels."""
-        return Weights(
-            [self._bounded(kernel.value) for kernel in self.kernels],
-            [bias.value + 0.0 for bias in self.biases],
-            [tf.nn.softplus(value.value) for value in self.steepness],
-            [kernel.value + 0.0 for kernel in self.context_kernels],
-        )
+        [weights] = self.read_kernels_of([self])
+        return weights
 
-    def _bounded(self, kernel):
-        return kernel / tf.maximum(1.0, conv_norm(kernel) / self.coefficient)
+    @staticmethod
+    def read_kernels_of(nets: Sequence[LipschitzConvNet]) -> list[Weights]:
+        """As `read_kernels` of each; the norms of all kernels of one shape are computed together."""
+        kernels = [[kernel.value + 0.0 for kernel in net.kernels] for net in nets]
+        norms = _norms([kernel for of_net in kernels for kernel in of_net])
+        return [
+            Weights(
+                [kernel / tf.maximum(1.0, next(norms) / net.coefficient) for kernel in of_net],
+                [bias.value + 0.0 for bias in net.biases],
+                [tf.nn.softplus(value.value) for value in net.steepness],
+                [kernel.value + 0.0 for kernel in net.context_kernels],
+            )
+            for net, of_net in zip(nets, kernels, strict=True)
+        ]
 
     def call(self, values, context=None, kernels=None, keys=None, step=None):
         """See the class."""
@@ -195,6 +203,18 @@ class LipschitzConvNet(keras.layers.Layer):
             "context": self.context,
             "seed": self.seed,
         }
+
+
+def _norms(kernels: list[tf.Tensor]) -> Iterator[tf.Tensor]:
+    """A bound for each, in their order."""
+    places: dict[tuple, list[int]] = {}
+    for place, kernel in enumerate(kernels):
+        places.setdefault(tuple(kernel.shape), []).append(place)
+    norms: dict[int, tf.Tensor] = {}
+    for of_shape in places.values():
+        bounds = conv_norms(tf.stack([kernels[place] for place in of_shape]))
+        norms.update(zip(of_shape, tf.unstack(bounds), strict=True))
+    return iter([norms[place] for place in range(len(kernels))])
 
 
 def _convolved(values, kernel):

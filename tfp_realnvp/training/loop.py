@@ -198,6 +198,8 @@ class TrainingLoop:
         self.save_state.remember()
         try:
             self._train_classifier()
+            if not self.flow.exact:
+                self._pictures()  # what comes last takes long to compile: that counts now, and not then
             if not self._has_all_epochs() and not self.stop_when_stalled.is_stalled():
                 self._fit([report, *callbacks])
             self._save_at_end()
@@ -371,15 +373,17 @@ class TrainingLoop:
     def _draw(self):
         if not workers.is_chief():
             return
-        if self.config.fill:
-            images = self._completions()
-        else:
-            images = self.best.sample(DRAWN, seed=self.config.seed).numpy()
+        images = self._pictures()
         grid = views.grid(images, levels=self.images.levels)
         views.write_png(grid, self.run.samples, scale=views.scale_for(images))
         if rows := self.history.rows:
             columns = {key: [row[key] for row in rows] for key in rows[0]}
             views.write_png(views.learning_curve(columns), self.run.learning_curve)
+
+    def _pictures(self) -> np.ndarray:
+        if self.config.fill:
+            return self._completions()
+        return self.best.sample(DRAWN, seed=self.config.seed).numpy()
 
     def _completions(self) -> np.ndarray:
         """Of validation images: in each column of the grid what is observed of one, and three completions."""
