@@ -1,9 +1,9 @@
 """How exact a flow is in bfloat16, beside float32: a table in Markdown.
 
-    python benchmarks/precision.py RUN --mnist FOLDER
+    python benchmarks/precision.py RUN --mnist FOLDER [--images 1000]
 
-RUN is a run folder, or saved_models/mnist_0_8. Both rows have the same weights. 1,000 test images are scored,
-encoded and decoded.
+RUN is a run folder, or saved_models/mnist_0_8. Both rows have the same weights. Test images are scored, encoded
+and decoded.
 """
 
 import numpy as np
@@ -17,8 +17,9 @@ def main():
     """Print the table."""
     parser = make_parser(__doc__, mnist="required")
     parser.add_argument("run", metavar="RUN", help="a run folder, or one in saved_models")
+    parser.add_argument("--images", type=int, default=1000, help="how many; default: 1000")
     options = parser.parse_args()
-    images = learned_digits(options.mnist, "test").images[:1000]
+    images = learned_digits(options.mnist, "test").images[: options.images]
     saved = RunFolder(options.run).load_model()
     print_header(
         "precision",

@@ -67,8 +67,19 @@ FLOWS = {
 SLOW = pytest.param("residual", marks=pytest.mark.slow)
 COUPLINGS = ["realnvp", "multiscale"]
 EVERY_FLOW = [*COUPLINGS, SLOW]
+# of what is not about the flow
+of_dense = pytest.mark.parametrize("small", ["realnvp"], indirect=True)
+of_dense_runs = pytest.mark.parametrize("tiny_config", ["realnvp"], indirect=True)
 of_couplings = pytest.mark.parametrize("small", COUPLINGS, indirect=True)
 of_coupling_runs = pytest.mark.parametrize("tiny_config", COUPLINGS, indirect=True)
+
+
+@pytest.fixture
+def eagerly():
+    """Without graphs: to trace one takes longer than to compute a few small images. Other tests have graphs."""
+    tf.config.run_functions_eagerly(True)
+    yield
+    tf.config.run_functions_eagerly(False)
 
 
 @pytest.fixture(params=EVERY_FLOW)

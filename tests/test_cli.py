@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 import typer
-from conftest import of_coupling_runs
+from conftest import of_dense_runs
 from PIL import Image
 
 from tfp_realnvp import cli, datasets, training, views
@@ -56,7 +56,7 @@ def _command(name):
 
 
 @pytest.mark.slow
-@of_coupling_runs
+@of_dense_runs
 def test_time_runs_from_the_call(call, monkeypatch, run_dir, tmp_path):
     """Not from the import, which may be long ago."""
     found = []
@@ -135,7 +135,7 @@ def test_score(call, run_dir):
     assert ("is an estimate with a standard error of" in printed) == (estimated is not None)
 
 
-@of_coupling_runs
+@of_dense_runs
 def test_score_of_other_data(call, run_dir, tmp_path):
     digits = datasets.load("digits").test
     np.savez(tmp_path / "other.npz", images=digits.images, labels=digits.labels)
@@ -144,7 +144,7 @@ def test_score_of_other_data(call, run_dir, tmp_path):
 
 
 @pytest.mark.slow
-@of_coupling_runs
+@of_dense_runs
 def test_transfer(call, run_dir, tmp_path):
     status, printed, _ = call(
         "transfer", run_dir, "--no-adapt", "--shots", 5, "--covariance", "full", "--intrinsic-dimension", 3,
@@ -234,7 +234,7 @@ def test_transfer_from_one_shot(call, run_dir, tmp_path, monkeypatch):
     assert list(json.loads(printed)["routes"]) == ["latent_chosen", "pixels_chosen"]
 
 
-@of_coupling_runs
+@of_dense_runs
 def test_transfer_from_png_files(call, run_dir, tmp_path):
     shots = datasets.load("digits").test.only([9]).images[:5]
     for index, image in enumerate(views.to_256_levels(shots, 17)):
@@ -326,7 +326,7 @@ def test_conditional(call, tmp_path):
     assert call("morph", run, "--steps", 3, "--output", tmp_path / "morph.gif")[0] == 0
 
 
-@of_coupling_runs
+@of_dense_runs
 def test_resume_takes_no_other_options(call, run_dir, tmp_path):
     run = RunFolder(shutil.copytree(run_dir, tmp_path / "run"))
     run.metrics.unlink()

@@ -56,6 +56,7 @@ def labels(flow):
     return LABELS if flow.labels else None
 
 
+@pytest.mark.usefixtures("eagerly")
 def test_context_matters_everywhere(flow, context, labels):
     other = context[::-1]
     for function in (flow.log_prob, flow.encode):
@@ -72,6 +73,7 @@ def test_there_and_back(flow, context, labels):
     np.testing.assert_array_equal(flow.decode(latents, labels, context=context), IMAGES)
 
 
+@pytest.mark.usefixtures("eagerly")
 def test_rows_do_not_depend_on_each_other(flow, context, labels):
     alone = flow.log_prob(
         IMAGES[2:3], None if labels is None else labels[2:3], context=context[2:3]
@@ -80,6 +82,7 @@ def test_rows_do_not_depend_on_each_other(flow, context, labels):
     np.testing.assert_allclose(alone[0], together[2], rtol=1e-5)
 
 
+@pytest.mark.usefixtures("eagerly")
 def test_a_distribution_for_each_row(flow, context, labels):
     distribution = flow.distribution_given(labels, context=context)
     assert distribution.batch_shape == [6] and distribution.event_shape == [4, 4, 1]
@@ -90,6 +93,7 @@ def test_a_distribution_for_each_row(flow, context, labels):
     assert np.all(np.isfinite(distribution.log_prob(points)))
 
 
+@pytest.mark.usefixtures("eagerly")
 def test_one_context_for_all(flow, context, labels):
     label = None if labels is None else 5
     one = flow.sample((2, 3), label, context=context[0], seed=1)
@@ -101,6 +105,7 @@ def test_one_context_for_all(flow, context, labels):
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("eagerly")
 def test_the_flow_of_one_context(flow, context, labels, tmp_path):
     """`given` fixes what the flow is told, and what works for flows of images alone works with it."""
     given = flow.given(None if labels is None else 3, context=context[0])
@@ -116,6 +121,7 @@ def test_the_flow_of_one_context(flow, context, labels, tmp_path):
     np.testing.assert_allclose(loaded.log_prob(IMAGES), expected, rtol=1e-5)
 
 
+@pytest.mark.usefixtures("eagerly")
 def test_a_morph_changes_what_the_flow_is_told(flow, context, labels):
     ends = None if labels is None else labels[:2]
     images, latents = morph(flow, *IMAGES[:2], steps=4, labels=ends, context=context[:2])
@@ -125,6 +131,7 @@ def test_a_morph_changes_what_the_flow_is_told(flow, context, labels):
     np.testing.assert_allclose(latents[[0, 3]], expected, rtol=1e-5)
 
 
+@pytest.mark.usefixtures("eagerly")
 def test_saved_with_its_encoder(flow, context, labels, tmp_path):
     flow.save(tmp_path / "flow.keras")
     loaded = keras.saving.load_model(tmp_path / "flow.keras", compile=False, safe_mode=True)
@@ -137,7 +144,7 @@ def test_saved_with_its_encoder(flow, context, labels, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("flow", ["vector", "image and label"], indirect=True)
+@pytest.mark.parametrize("flow", ["image and label"], indirect=True)
 def test_exported(flow, context, labels, tmp_path):
     signatures = tf.saved_model.load(str(export(flow, tmp_path))).signatures
     told = {"context": tf.constant(context)}
@@ -189,6 +196,7 @@ def test_learns_what_it_is_told(name):
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("eagerly")
 def test_adaptation_of_the_flow_of_one_label():
     flow = FLOWS["multiscale"](labels=(3, 5))
     flow.adapt(random_images(1000, (4, 4, 1)))

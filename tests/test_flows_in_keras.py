@@ -8,7 +8,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from conftest import FLOWS, of_couplings, random_images
+from conftest import FLOWS, of_dense, perturb, random_images
 
 from tfp_realnvp import MultiscaleRealNVP, RealNVP
 
@@ -84,7 +84,7 @@ def test_fit_adapts_once_and_takes_datasets(small):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("small", ["realnvp"], indirect=True)
+@of_dense
 def test_training_step_compiles_with_xla(small):
     """And learns the same but for the noise: XLA draws other numbers from the same seed."""
     results = []
@@ -98,17 +98,26 @@ def test_training_step_compiles_with_xla(small):
 
 
 @pytest.mark.slow
-def test_reloaded_in_another_process(flow, tmp_path):
-    flow.save(tmp_path / "model.keras")
+def test_reloaded_in_another_process(tmp_path):
+    """Which imports the package, and knows all kinds of flows by it."""
+    flows = {name: perturb(make()) for name, make in FLOWS.items()}
     np.save(tmp_path / "images.npy", IMAGES)
+    for name, flow in flows.items():
+        flow.adapt(IMAGES)
+        flow.save(tmp_path / f"{name}.keras")
     program = """
 import sys, keras, numpy, tfp_realnvp
+from pathlib import Path
 import tfp_realnvp.flows
-flow = keras.saving.load_model(sys.argv[1] + "/model.keras", safe_mode=True)
-numpy.save(sys.argv[1] + "/log_prob.npy", flow.log_prob(numpy.load(sys.argv[1] + "/images.npy")))
+images = numpy.load(sys.argv[1] + "/images.npy")
+for path in Path(sys.argv[1]).glob("*.keras"):
+    flow = keras.saving.load_model(path, safe_mode=True)
+    numpy.save(path.with_suffix(".npy"), flow.log_prob(images))
 """
     subprocess.run([sys.executable, "-c", program, str(tmp_path)], check=True, capture_output=True)
-    np.testing.assert_allclose(np.load(tmp_path / "log_prob.npy"), flow.log_prob(IMAGES), rtol=1e-6)
+    for name, flow in flows.items():
+        received = np.load(tmp_path / f"{name}.npy")
+        np.testing.assert_allclose(received, flow.log_prob(IMAGES), rtol=1e-6, err_msg=name)
 
 
 ON_TWO_DEVICES = """
@@ -141,7 +150,7 @@ for received, weight in zip(both.get_weights(), alone.get_weights(), strict=True
 def test_trained_on_two_devices_as_on_one():
     """Noise is that of an image's place in the batch; losses and gradients are means over all devices."""
     folder = str(Path(__file__).parent)
-    command = [sys.executable, "-c", ON_TWO_DEVICES, folder, "multiscale", "variational"]
+    command = [sys.executable, "-c", ON_TWO_DEVICES, folder, "realnvp", "variational"]
     process = subprocess.run(command, capture_output=True, text=True, check=False)
     assert process.returncode == 0, process.stderr
 
@@ -185,8 +194,11 @@ def test_config_is_complete(constructor, options):
 
 
 @pytest.mark.slow
-@of_couplings
-@pytest.mark.parametrize("optimizer", ["sgd", "adamw", "rmsprop"])
+@pytest.mark.parametrize(
+    ("small", "optimizer"),
+    [("realnvp", "sgd"), ("realnvp", "rmsprop"), ("multiscale", "adamw")],
+    indirect=["small"],
+)
 def test_in_a_users_own_script(small, optimizer, tmp_path):
     flow = small(dtype="mixed_bfloat16")
     flow.compile(optimizer=optimizer)
@@ -202,6 +214,7 @@ def test_in_a_users_own_script(small, optimizer, tmp_path):
 
 
 @pytest.mark.slow
+@of_dense
 def test_values_out_of_range_in_training_are_found(small):
     flow = small(levels=17)
     flow.compile("adam")

@@ -1,6 +1,6 @@
 """Killed at any moment, a command leaves nothing half done, and the next one ends as if nothing had been.
 
-`KILLS=200 python -m pytest -n 0 tests/test_kills.py` kills training 200 times instead of 20.
+`KILLS=200 python -m pytest -n 0 tests/test_kills.py` kills training 200 times instead of 10.
 """
 
 import hashlib
@@ -21,7 +21,7 @@ from tfp_realnvp.training.config import TrainingConfig
 from tfp_realnvp.training.images import load_images
 from tfp_realnvp.training.run_folder import RunFolder
 
-KILLS = int(os.environ.get("KILLS", "20"))
+KILLS = int(os.environ.get("KILLS", "10"))
 CHAIN = 5  # so many kills before a command may come to its end
 SIGNALS = [signal.SIGKILL, signal.SIGTERM, signal.SIGINT]
 TRAIN = (

@@ -14,7 +14,7 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
-from conftest import TINY, of_coupling_runs, random_images
+from conftest import TINY, of_coupling_runs, of_dense_runs, random_images
 
 from tfp_realnvp import evaluation, training
 from tfp_realnvp.cli.output import summary
@@ -71,7 +71,7 @@ def test_metrics_are_those_of_the_model(run_dir, tiny_config):
 
 
 @pytest.mark.slow
-@of_coupling_runs
+@of_dense_runs
 def test_scores_of_pictures(tiny_config, tmp_path, monkeypatch):
     compared = []
     score_pictures = evaluation.score_pictures
@@ -175,7 +175,7 @@ class Watch(keras.callbacks.Callback):
 
 
 @pytest.mark.slow
-@of_coupling_runs
+@of_dense_runs
 def test_callbacks_of_the_caller(tiny_config, tmp_path):
     watch = Watch(epochs=2)
     metrics = training.train(tiny_config, tmp_path / "run", callbacks=[watch])
@@ -188,7 +188,7 @@ def test_callbacks_of_the_caller(tiny_config, tmp_path):
 
 
 @pytest.mark.slow
-@of_coupling_runs
+@of_dense_runs
 def test_report_to_the_caller(tiny_config, tmp_path):
     rows = []
 
@@ -205,7 +205,7 @@ def test_report_to_the_caller(tiny_config, tmp_path):
 
 
 @pytest.mark.slow
-@of_coupling_runs
+@of_dense_runs
 def test_an_error_of_the_caller_keeps_the_best_model(tiny_config, tmp_path):
     def on_epoch(row):
         raise LookupError("not worth it")
@@ -217,7 +217,7 @@ def test_an_error_of_the_caller_keeps_the_best_model(tiny_config, tmp_path):
 
 
 @pytest.mark.slow
-@of_coupling_runs
+@of_dense_runs
 def test_without_the_test_split(tiny_config, tmp_path, monkeypatch):
     scored = []
     score = evaluation.score
@@ -265,7 +265,7 @@ def test_divergence_shows_in_either_score():
 
 
 @pytest.mark.slow
-@of_coupling_runs
+@of_dense_runs
 def test_early_stopping(tiny_config, tmp_path, monkeypatch):
     monkeypatch.setattr(epochs, "WORTHWHILE", 10.0)
     metrics = training.train(dataclasses.replace(tiny_config, patience=1), tmp_path / "run")
@@ -273,7 +273,7 @@ def test_early_stopping(tiny_config, tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
-@of_coupling_runs
+@of_dense_runs
 def test_time_limit_and_going_on(tiny_config, tmp_path, monkeypatch):
     """A limit that is over at once stops in the first epoch; a larger one lets the run go on."""
     monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", 0)
@@ -293,7 +293,7 @@ def test_divergence_says_what_to_try(tiny_config, tmp_path):
         training.train(config, tmp_path / "run")
 
 
-@of_coupling_runs
+@of_dense_runs
 def test_nothing_is_overwritten_by_a_run_that_cannot_be(run_dir, tiny_config, tmp_path):
     run = Path(shutil.copytree(run_dir, tmp_path / "run"))
     before = {path.name: path.read_bytes() for path in run.iterdir()}
@@ -311,7 +311,7 @@ def test_nothing_is_overwritten(run_dir, tiny_config):
 
 
 @pytest.mark.slow
-@of_coupling_runs
+@of_dense_runs
 def test_overwrite(run_dir, tiny_config, tmp_path):
     (tmp_path / "history.csv").write_text("old")
     (tmp_path / "mine.txt").write_text("mine")
@@ -321,7 +321,7 @@ def test_overwrite(run_dir, tiny_config, tmp_path):
         assert len(list(csv.DictReader(file))) == 1
 
 
-@of_coupling_runs
+@of_dense_runs
 def test_failing_early_leaves_nothing_behind(tiny_config, tmp_path):
     with pytest.raises(FileNotFoundError, match="no file"):
         training.train(
@@ -342,7 +342,7 @@ def test_other_images(tmp_path, flow, image_shape):
     np.savez(tmp_path / "data.npz", images=images, labels=np.arange(120) % 4)
     config = TrainingConfig(
         dataset=f"npz:{tmp_path / 'data.npz'}", hold_out=(2, 3), flow=flow, couplings=2, epochs=1,
-        **({"channels": 8, "blocks": 1} if flow == "multiscale" else {}),
+        **({"channels": 8, "blocks": 1, "heads": 0, "extra_couplings": 0} if flow == "multiscale" else {}),
     )  # fmt: skip
     metrics = training.train(config, tmp_path / "run")
     assert metrics["held_out"]["images"] + metrics["test"]["images"] == 24
@@ -351,7 +351,7 @@ def test_other_images(tmp_path, flow, image_shape):
 
 
 @pytest.mark.slow
-@of_coupling_runs
+@of_dense_runs
 def test_tensorboard(tiny_config, tmp_path):
     config = dataclasses.replace(tiny_config, epochs=1)
     training.train(config, tmp_path / "run", tensorboard=True)

@@ -10,7 +10,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from conftest import FLOWS, of_couplings, perturb, random_images
+from conftest import FLOWS, of_couplings, of_dense, perturb, random_images
 from tensorflow_probability import bijectors as tfb
 
 from tfp_realnvp import ImageFlow
@@ -81,7 +81,7 @@ def fitted(flow, *arguments):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("data", DATA)
-@of_couplings
+@of_dense
 def test_fit_of_a_new_flow(small, data):
     """The flow starts from all the images, and sees all of them."""
     flow, expected = small(), small()
@@ -96,7 +96,7 @@ def test_fit_of_a_new_flow(small, data):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("data", [*TELLS_LABELS, "dictionary"])
-@pytest.mark.parametrize("small", ["realnvp"], indirect=True)
+@of_dense
 def test_fit_of_a_new_conditional_flow(small, data):
     flow = perturb(small(labels=KNOWN), 0.3)
     arguments = ({"images": IMAGES, "labels": LABELS},) if data == "dictionary" else DATA[data]()
@@ -116,7 +116,7 @@ def test_conditional_fit_without_labels_is_refused(small):
 
 
 @pytest.mark.slow
-@of_couplings
+@of_dense
 def test_train_on_batch_first(small):
     flow = small()
     flow.compile("adam")
@@ -128,7 +128,7 @@ def test_train_on_batch_first(small):
 
 
 @pytest.mark.slow
-@of_couplings
+@of_dense
 def test_sample_weights(flow):
     """Weights of 0 leave images out, with and without labels beside them."""
     flow.compile(keras.optimizers.SGD(0.0))
@@ -153,7 +153,7 @@ class Linear(keras.regularizers.Regularizer):
         return self.factor * keras.ops.sum(weight) + self.constant
 
 
-@of_couplings
+@of_dense
 def test_losses_that_are_added_count(flow):
     flow.compile(keras.optimizers.SGD(0.0))
     before = flow.evaluate(IMAGES, verbose=0, return_dict=True)["loss"]
@@ -180,7 +180,7 @@ def test_another_loss_is_refused(flow):
 
 
 @pytest.mark.slow
-@of_couplings
+@of_dense
 def test_metrics(flow):
     def nats(labels, log_prob):
         return log_prob
@@ -221,7 +221,7 @@ def test_export(small, tmp_path):
 
 
 @pytest.mark.slow
-@of_couplings
+@of_dense
 def test_export_of_a_conditional_flow(small, tmp_path):
     flow = perturb(small(labels=KNOWN))
     flow.export(tmp_path / "flow", verbose=False)
@@ -232,7 +232,7 @@ def test_export_of_a_conditional_flow(small, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("small", ["realnvp"], indirect=True)
+@of_dense
 def test_load_model_after_import_alone(flow, tmp_path):
     flow.save(tmp_path / "model.keras")
     program = """
@@ -258,7 +258,7 @@ SHAPES = {
 
 
 @pytest.mark.slow
-@of_couplings
+@of_dense
 @pytest.mark.parametrize("n", SHAPES)
 def test_sample_shapes(flow, n):
     n, shape = SHAPES[n]
@@ -367,7 +367,7 @@ def test_old_form_of_make_bijectors_is_warned_of():
 
 @pytest.mark.slow
 @pytest.mark.parametrize("optimizer", [Adam, keras.optimizers.Adam])
-@of_couplings
+@of_dense
 def test_gradient_accumulation(small, optimizer):
     flow = small()
     flow.compile(optimizer(0.01, gradient_accumulation_steps=2))
@@ -401,7 +401,7 @@ def test_any_number_of_batch_axes(flow):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("mode", ["eager", "graph", "XLA"])
-@of_couplings
+@of_dense
 def test_custom_loop(flow, mode):
     optimizer = keras.optimizers.SGD(1e-5)
     optimizer.build(flow.trainable_variables)
@@ -441,7 +441,7 @@ def test_averaged_weights(small):
 
 
 @pytest.mark.slow
-@of_couplings
+@of_dense
 def test_model_checkpoint_is_compiled(small, tmp_path):
     flow = small()
     flow.compile(keras.optimizers.Adam(0.01, global_clipnorm=1.0))
@@ -542,7 +542,7 @@ def test_low_rank_adaptation_is_used(flow):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("optimizer", ["adam", Adam(0.01)])
-@of_couplings
+@of_dense
 def test_checkpoints_of_tensorflow_store_all(small, optimizer, tmp_path):
     def trained():
         flow = small()

@@ -61,5 +61,9 @@ class Command(Ours):
             images = batches.reshape(-1, *batches.shape[2:])
             self._inputs[size] = training_batches(images, batch_size=size, seed=0)
         self.flow.fit(
-            self._inputs[size], steps_per_epoch=steps, verbose=0, callbacks=self._callbacks
+            self._inputs[size],
+            steps_per_epoch=steps,
+            shuffle=False,
+            verbose=0,
+            callbacks=self._callbacks,
         )

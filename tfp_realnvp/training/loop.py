@@ -199,7 +199,7 @@ class TrainingLoop:
         try:
             self._train_classifier()
             if not self.flow.exact:
-                self._pictures()  # what comes last takes long to compile: that counts now, and not then
+                self._compile_what_comes_last()
             if not self._has_all_epochs() and not self.stop_when_stalled.is_stalled():
                 self._fit([report, *callbacks])
             self._save_at_end()
@@ -246,6 +246,11 @@ class TrainingLoop:
             self.classifier = evaluation.Classifier(
                 train.images[some], train.labels[some], levels=levels
             )
+
+    def _compile_what_comes_last(self):
+        """It takes long for residual flows. When training is over, there is no time for that."""
+        self._score(self.average, self.images.validation.take(np.arange(1)))
+        self._pictures()
 
     def _fit(self, callbacks: Sequence[keras.callbacks.Callback]):
         config = self.config
