@@ -133,20 +133,12 @@ def _with_kernels(conditioners, kernels):
 
 def _read_kernels(conditioners) -> list:
     """The kernels of each, None for one that has none to be read."""
-    readers = {
-        number: conditioner
-        for number, conditioner in enumerate(conditioners)
-        if hasattr(conditioner, "read_kernels")
-    }
-    of_kind: dict[type, list[int]] = {}
-    for number, conditioner in readers.items():
-        of_kind.setdefault(type(conditioner), []).append(number)
-    kernels: list = [None] * len(conditioners)
-    for kind, numbers in of_kind.items():
-        if hasattr(kind, "read_kernels_of"):  # of all together
-            read = kind.read_kernels_of([readers[number] for number in numbers])
-        else:
-            read = [readers[number].read_kernels() for number in numbers]
-        for number, of_one in zip(numbers, read, strict=True):
-            kernels[number] = of_one
-    return kernels
+    together = [each for each in conditioners if hasattr(each, "read_kernels_of")]
+    read = iter(together[0].read_kernels_of(together) if together else ())
+
+    def kernels_of(conditioner):
+        if hasattr(conditioner, "read_kernels_of"):
+            return next(read)
+        return conditioner.read_kernels() if hasattr(conditioner, "read_kernels") else None
+
+    return list(map(kernels_of, conditioners))
