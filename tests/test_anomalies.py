@@ -6,6 +6,7 @@ import json
 import numpy as np
 import pytest
 import tensorflow as tf
+from conftest import of_dense_runs
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from tensorflow_probability import distributions as tfd
@@ -117,7 +118,7 @@ def test_a_classifier_sees_new_digits():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("tiny_config", ["realnvp"], indirect=True)
+@of_dense_runs
 def test_the_command(call, run_dir, tmp_path):
     folder = tmp_path / "found"
     status, printed, errors = call(

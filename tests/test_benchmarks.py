@@ -1,7 +1,5 @@
 """The benchmarks run. How fast something is, is not tested."""
 
-import contextlib
-import io
 import json
 import runpy
 import struct
@@ -11,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import TINY
+from conftest import TINY, of_dense_runs
 
 from tfp_realnvp import datasets, training
 from tfp_realnvp.training.config import TrainingConfig
@@ -20,15 +18,14 @@ FOLDER = Path(__file__).parent.parent / "benchmarks"
 
 
 @pytest.fixture
-def run_here(monkeypatch):
+def run_here(monkeypatch, capsys):
     """Runs a script in this process, which has imported TensorFlow, and gives what it printed."""
     monkeypatch.syspath_prepend(FOLDER)
 
     def run(script, *arguments):
         monkeypatch.setattr(sys, "argv", [script, *map(str, arguments)])
-        with contextlib.redirect_stdout(io.StringIO()) as printed:
-            runpy.run_path(str(FOLDER / script), run_name="__main__")
-        return printed.getvalue()
+        runpy.run_path(str(FOLDER / script), run_name="__main__")
+        return capsys.readouterr().out
 
     return run
 
@@ -65,16 +62,13 @@ def test_compare(tmp_path):
 
 
 @pytest.mark.slow
-def test_help_of_each(monkeypatch, capsys):
-    """In this process, which imports TensorFlow once for all of them."""
+def test_help_of_each(run_here, capsys):
     scripts = {file.name for file in FOLDER.glob("*.py") if "__main__" in file.read_text()}
     scripts.remove("worker.py")  # it is started by others
     assert "compare.py" in scripts
-    monkeypatch.syspath_prepend(FOLDER)
-    monkeypatch.setattr(sys, "argv", ["", "--help"])
     for script in scripts:
         with pytest.raises(SystemExit) as end:
-            runpy.run_path(str(FOLDER / script), run_name="__main__")
+            run_here(script, "--help")
         assert not end.value.code
         assert "python benchmarks/" + script in capsys.readouterr().out
 
@@ -139,7 +133,7 @@ def test_serving():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("tiny_config", ["realnvp"], indirect=True)
+@of_dense_runs
 def test_anomalies(run_here, run_dir):
     """The embedded digits, in which the detector with labels finds new ones better than chance."""
     lines = [
@@ -151,7 +145,7 @@ def test_anomalies(run_here, run_dir):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("tiny_config", ["realnvp"], indirect=True)
+@of_dense_runs
 def test_temperatures(run_here, run_dir):
     """At the lowest, fewer of the real pictures are covered."""
     *_, one, cold = run_here("temperatures.py", run_dir, "--temperatures", 1, 0.01).splitlines()

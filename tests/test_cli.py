@@ -174,7 +174,7 @@ def test_transfer(call, run_dir, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("tiny_config", ["realnvp"], indirect=True)
+@of_dense_runs
 def test_transfer_to_a_label_that_was_learned(call, run_dir, tmp_path):
     arguments = (
         "transfer",
@@ -225,7 +225,7 @@ def test_transfer_with_adaptation(call, run_dir, tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("tiny_config", ["realnvp"], indirect=True)
+@of_dense_runs
 def test_transfer_from_one_shot(call, run_dir, tmp_path, monkeypatch):
     monkeypatch.setattr(commands, "ADAPTATION_STEPS", 3)
     one = ("--shots", 1, "--output-dir", tmp_path / "one")
@@ -273,7 +273,7 @@ def test_hold_out_takes_ranges():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("tiny_config", ["realnvp"], indirect=True)
+@of_dense_runs
 def test_export(call, run_dir, tmp_path):
     for version in ("1", "2"):
         status, printed, _ = call("export", run_dir, tmp_path / "digits", "--json")

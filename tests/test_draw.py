@@ -5,7 +5,7 @@ import zipfile
 
 import numpy as np
 import pytest
-from conftest import FLOWS, perturb, random_images
+from conftest import FLOWS, of_dense_runs, perturb, random_images
 from PIL import Image
 
 from tfp_realnvp.queries import draw, draw_to_folder, draw_to_npz
@@ -107,7 +107,7 @@ def test_bad_drawings(flow, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("tiny_config", ["realnvp"], indirect=True)
+@of_dense_runs
 def test_the_command(call, run_dir, tmp_path):
     status, printed, errors = call("sample", run_dir, "--num", 1500, "--output", tmp_path / "a.npz")
     assert status == 0 and "1,500 images" in printed, errors

@@ -4,6 +4,7 @@ import json
 import shutil
 
 import pytest
+from conftest import of_dense_runs
 
 from tfp_realnvp.training.run_folder import RunFolder
 
@@ -19,7 +20,7 @@ from tfp_realnvp.training.run_folder import RunFolder
     ],
     ids=" ".join,
 )
-@pytest.mark.parametrize("tiny_config", ["realnvp"], indirect=True)
+@of_dense_runs
 def test_what_is_there_is_replaced_only_on_request(
     call, run_dir, tmp_path, monkeypatch, arguments, names
 ):
@@ -36,7 +37,7 @@ def test_what_is_there_is_replaced_only_on_request(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("tiny_config", ["realnvp"], indirect=True)
+@of_dense_runs
 def test_default_outputs_are_replaced(call, run_dir, tmp_path):
     run = shutil.copytree(run_dir, tmp_path / "run")
     for command, *rest in (
@@ -51,7 +52,7 @@ def test_default_outputs_are_replaced(call, run_dir, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("tiny_config", ["realnvp"], indirect=True)
+@of_dense_runs
 def test_export_replaces_no_other_run(call, run_dir, tmp_path):
     other = RunFolder(shutil.copytree(run_dir, tmp_path / "other"))
     before = other.model.read_bytes()
@@ -66,7 +67,7 @@ def test_export_replaces_no_other_run(call, run_dir, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("tiny_config", ["realnvp"], indirect=True)
+@of_dense_runs
 def test_export_replaces_no_foreign_files(call, run_dir, tmp_path):
     (tmp_path / "metrics.json").write_text("mine")
     status, _, errors = call("export", run_dir, tmp_path)
@@ -79,7 +80,7 @@ def test_export_replaces_no_foreign_files(call, run_dir, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("tiny_config", ["realnvp"], indirect=True)
+@of_dense_runs
 def test_beside_the_versions_lies_what_is_of_the_newest(call, run_dir, tmp_path):
     unfinished = RunFolder(shutil.copytree(run_dir, tmp_path / "unfinished"))
     unfinished.metrics.unlink()
@@ -99,7 +100,7 @@ def test_beside_the_versions_lies_what_is_of_the_newest(call, run_dir, tmp_path)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("tiny_config", ["realnvp"], indirect=True)
+@of_dense_runs
 def test_export_of_version_0_4_gets_another_version(call, run_dir, tmp_path):
     target = tmp_path / "digits"
     assert call("export", run_dir, target)[0] == 0

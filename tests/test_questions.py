@@ -6,7 +6,7 @@ import json
 import numpy as np
 import pytest
 import tensorflow as tf
-from conftest import FLOWS, perturb, random_images
+from conftest import FLOWS, of_dense_runs, perturb, random_images
 from scipy.special import ndtr, softmax
 from scipy.stats import chi2
 from tensorflow_probability import distributions as tfd
@@ -221,7 +221,7 @@ def test_information(flow):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("tiny_config", ["realnvp"], indirect=True)
+@of_dense_runs
 def test_the_commands(call, run_dir, tmp_path):
     """Scores of each image as CSV, what a model knows of itself, and classes."""
     scores = tmp_path / "scores.csv"
