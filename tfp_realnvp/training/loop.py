@@ -87,19 +87,7 @@ class TrainingLoop:
         steps = len(images.train) // self.batch_size
         steps_per_call = OPTIONS[config.flow].steps_per_call if steps >= LONG_EPOCH else 1
         self.steps = round(steps / steps_per_call) * steps_per_call  # of an epoch
-        devices = flow.distribute_strategy.num_replicas_in_sync
-        if self.batch_size % devices:
-            raise ValueError(
-                f"`batch_size` must be a multiple of the number of devices, {devices}, received "
-                f"{self.batch_size}."
-            )
-        with flow.distribute_strategy.scope():
-            flow.compile(
-                Adam(self.learning_rate, global_clipnorm=config.gradient_clip or None),
-                # a loop over steps within a call fails in TensorFlow's strategies
-                steps_per_execution=steps_per_call if devices == 1 else 1,
-            )
-            flow.optimizer.build(flow.trainable_variables)
+        self._compile(steps_per_call)
         self.average, self.best = flow.in_precision("float32"), flow.in_precision("float32")
         self.scored = images.scored(test=score_test)
         self.budget = Budget(
@@ -129,6 +117,22 @@ class TrainingLoop:
             warn=say,
         )
         self._saved: tuple[int, ...] = ()  # what the files of the run hold
+
+    def _compile(self, steps_per_call: int) -> None:
+        flow, strategy = self.flow, self.flow.distribute_strategy
+        devices = strategy.num_replicas_in_sync
+        if self.batch_size % devices:
+            raise ValueError(
+                f"`batch_size` must be a multiple of the number of devices, {devices}, received "
+                f"{self.batch_size}."
+            )
+        with strategy.scope():
+            flow.compile(
+                Adam(self.learning_rate, global_clipnorm=self.config.gradient_clip or None),
+                # a loop over steps within a call fails in TensorFlow's strategies
+                steps_per_execution=steps_per_call if devices == 1 else 1,
+            )
+            flow.optimizer.build(flow.trainable_variables)
 
     def go_on(self) -> None:
         """Take the state of the run from its folder, if there is one.
@@ -250,7 +254,8 @@ class TrainingLoop:
     def _compile_what_comes_last(self):
         """It takes long for residual flows. When training is over, there is no time for that."""
         self._score(self.average, self.images.validation.take(np.arange(1)))
-        self._pictures()
+        if workers.is_chief():
+            self._pictures()
 
     def _fit(self, callbacks: Sequence[keras.callbacks.Callback]):
         config = self.config
