@@ -89,7 +89,7 @@ def test_defaults_that_depend_on_machine_and_data():
         ("epochs", 0), ("parity", 2), ("batch_size", 0), ("patience", 0), ("warm_up", -1), ("final_rate", 1.1),
         ("learning_rate", 0), ("learning_rate", float("nan")), ("learning_rate", float("inf")),
         ("time_limit", -1), ("gradient_clip", -1), ("validation", 0), ("validation", 1),
-        ("precision", "float8"), ("dequantization", "none"),
+        ("precision", "float8"), ("separation", -1), ("separation", 11), ("dequantization", "none"),
     ],
 )  # fmt: skip
 def test_values_that_cannot_be(field, value):

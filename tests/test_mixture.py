@@ -23,7 +23,7 @@ COUNT = 20_000
 )
 def flow(request):
     """One whose three Gaussians differ in all that they may."""
-    flow = FLOWS[request.param](components=3)
+    flow = FLOWS[request.param](components=3, separation=0.25)
     flow.adapt(random_images(1000, SHAPE))
     perturb(flow)
     random = np.random.default_rng(1)
@@ -80,7 +80,7 @@ def test_in_training_an_image_has_the_gaussian_of_its_cluster(flow, monkeypatch)
 
 
 def test_clusters_are_found():
-    flow = FLOWS["realnvp"](components=3)
+    flow = FLOWS["realnvp"](components=3, separation=0.8)
     grey = np.array([10, 100, 220], np.uint8).repeat(20)
     images = np.full([60, *SHAPE], grey[:, None, None, None])
     images = images + random_images(60, SHAPE) // 16
@@ -90,7 +90,7 @@ def test_clusters_are_found():
     latents = flow.encode(images)
     apart = [np.mean(latents[grey == value] - np.mean(latents, axis=0)) for value in (10, 100, 220)]
     means = np.sort(np.mean(flow.clusters.means, axis=(1, 2, 3)))
-    np.testing.assert_allclose(means, 0.5 * np.array(apart), atol=0.1)
+    np.testing.assert_allclose(means, 0.8 * np.array(apart), atol=0.1)
     np.testing.assert_allclose(mixture_of(flow)[2], 1 / 3, rtol=1e-5)
     flow.adapt(np.full([60, *SHAPE], 7, np.uint8))  # all the same: two clusters are empty
     with pytest.raises(ValueError, match=r"as many as the flow has `components`, 3, .*received 2"):
@@ -138,7 +138,7 @@ def test_few_shots(flow):
 def test_saved(flow, tmp_path):
     flow.save(tmp_path / "flow.keras")
     loaded = keras.saving.load_model(tmp_path / "flow.keras", compile=False, safe_mode=True)
-    assert loaded.components == 3
+    assert loaded.components == 3 and loaded.separation == flow.separation == 0.25
     np.testing.assert_array_equal(loaded.log_prob(IMAGES), flow.log_prob(IMAGES))
 
 
@@ -175,6 +175,9 @@ def test_bad_input():
     for number in (0, 1.5):
         with pytest.raises(ValueError, match="`components` must be an integer of at least 1"):
             FLOWS["realnvp"](components=number)
+    for separation in (-0.1, 11, np.nan):
+        with pytest.raises(ValueError, match="`separation` must be from 0 to 10, received"):
+            FLOWS["realnvp"](components=2, separation=separation)
     with pytest.raises(ValueError, match="must be 1 in a flow with labels or a context"):
         FLOWS["realnvp"](components=2, labels=(1, 2))
     with pytest.raises(ValueError, match="must be 1 with `conditional` or `fill`, received 2"):

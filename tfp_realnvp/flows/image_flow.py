@@ -76,6 +76,8 @@ class ImageFlow(RowwiseModel, abc.ABC):
       levels: number of grey levels, 2 to 256; images are integers in [0, levels).
       components: number of Gaussians of the latents; 1 for standard normal latents, as a flow must have that
         is told something.
+      separation: how far apart these Gaussians begin, 0 to 10; 1 is as far as the clusters' latents. With more,
+        drawn pictures hold together better; with less, images get more probability.
       labels: those of a class-conditional flow, integers; none for a flow of images alone.
       context_shape: (features,) or (height, width, channels); None for a flow without a context.
       context_encoder: a Keras model from contexts [n, *context_shape] to [n, features] or
@@ -104,6 +106,7 @@ class ImageFlow(RowwiseModel, abc.ABC):
         *,
         levels: int = 256,
         components: int = 1,
+        separation: float = 0.5,
         labels: Sequence[int] = (),
         context_shape: Sequence[int] | None = None,
         context_encoder: keras.Model | None = None,
@@ -139,14 +142,18 @@ class ImageFlow(RowwiseModel, abc.ABC):
                 "`components` must be 1 in a flow with labels or a context, which decide on the cluster, "
                 f"received {components}."
             )
-        self.components = int(components)
+        if not 0 <= separation <= 10:
+            raise ValueError(f"`separation` must be from 0 to 10, received {separation}.")
+        self.components, self.separation = int(components), float(separation)
         self.dequantization = dequantization
         # Python's random numbers, as in Keras: `keras.utils.set_random_seed` seeds them
         self.seed = random.randrange(2**31) if seed is None else seed
         self.normalization = Normalization(self.image_shape, levels=levels, dtype="float32")
         self.clusters = None
         if components > 1:
-            self.clusters = ClusterMixture(self.components, self.image_shape, dtype="float32")
+            self.clusters = ClusterMixture(
+                self.components, self.image_shape, separation=self.separation, dtype="float32"
+            )
         self.dequantizer = None
         if dequantization == "variational":
             self.dequantizer = VariationalDequantization(
@@ -688,6 +695,7 @@ class ImageFlow(RowwiseModel, abc.ABC):
             "image_shape": self.image_shape,
             "levels": self.levels,
             "components": self.components,
+            "separation": self.separation,
             "labels": self.labels,
             "context_shape": self.context_shape,
             "context_encoder": self.context_encoder

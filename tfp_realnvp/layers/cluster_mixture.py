@@ -14,8 +14,6 @@ from tfp_realnvp.compute.random_numbers import normal_rows, uniform_rows
 
 __all__ = ["ClusterMixture"]
 
-APART = 0.5  # how far apart the means begin, as a share of the distance of clusters
-
 
 @keras.saving.register_keras_serializable(package="tfp_realnvp")
 class ClusterMixture(keras.layers.Layer):
@@ -28,6 +26,7 @@ class ClusterMixture(keras.layers.Layer):
     Args:
       components: number of Gaussians, at least 2.
       image_shape: (height, width, channels), of images and latents.
+      separation: how far apart the means begin, as a share of what they are for the clusters' latents.
       **kwargs: those of `keras.layers.Layer`.
 
     Reference:
@@ -35,10 +34,18 @@ class ClusterMixture(keras.layers.Layer):
       where the Gaussians are those of labels.
     """
 
-    def __init__(self, components: int, image_shape: tuple[int, int, int], **kwargs):
+    def __init__(
+        self,
+        components: int,
+        image_shape: tuple[int, int, int],
+        *,
+        separation: float = 0.5,
+        **kwargs,
+    ):
         super().__init__(**kwargs, autocast=False)
         self.components = components
         self.image_shape = tuple(image_shape)
+        self.separation = separation
         self.build((None, *self.image_shape))
 
     def build(self, latents_shape):
@@ -58,9 +65,9 @@ class ClusterMixture(keras.layers.Layer):
     def adapt(self, images: np.ndarray, latents: np.ndarray, *, seed: int) -> None:
         """Find the clusters, and set the Gaussians to begin with.
 
-        Means begin as half of what the means of the clusters' latents differ from that of all. The farther they
-        are apart at the start, the more of the drawn pictures hold together, and the longer it takes until the
-        log-probability is as good as from means of 0.
+        Means begin at `separation` times what the means of the clusters' latents differ from that of all. The
+        farther they are apart at the start, the more of the drawn pictures hold together, and the longer it
+        takes until the log-probability is as good as from means of 0.
 
         Args:
           images: integers [n, *image_shape], n at least the number of components.
@@ -88,7 +95,7 @@ class ClusterMixture(keras.layers.Layer):
         members = np.eye(self.components, dtype=np.float32)[k_means.labels_]
         counts = members.sum(axis=0)
         sums = np.tensordot(members, latents - np.mean(latents, axis=0), (0, 0))
-        self.means.assign(APART * sums / np.maximum(counts, 1)[:, None, None, None])
+        self.means.assign(self.separation * sums / np.maximum(counts, 1)[:, None, None, None])
         self.log_shares.assign(np.log(counts + 1))
 
     def of_images(self, images: tf.Tensor) -> tuple[tfd.Distribution, tf.Tensor]:
@@ -169,8 +176,12 @@ class ClusterMixture(keras.layers.Layer):
 
     def get_config(self):
         """The constructor's arguments."""
-        own = {"components": self.components, "image_shape": self.image_shape}
-        return {**super().get_config(), **own}
+        return {
+            **super().get_config(),
+            "components": self.components,
+            "image_shape": self.image_shape,
+            "separation": self.separation,
+        }
 
 
 def _gaussians(means, scales) -> tfd.Distribution:

@@ -83,6 +83,13 @@ class TrainingConfig(_AnyFlowOptions):
         least=1,
         most=4096,
     )
+    separation: float = option(
+        0.5,
+        "How far apart these Gaussians begin, 1: as far as the clusters. With more, drawn pictures hold "
+        "together better; with less, images get more probability",
+        least=0,
+        most=10,
+    )
     conditional: bool = option(False, "Learn one distribution for each label")
     fill: bool = option(
         False,

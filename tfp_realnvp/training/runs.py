@@ -283,6 +283,7 @@ def _new_flow(config: TrainingConfig, images: RunImages) -> ImageFlow:
         **config.flow_options(),
         levels=images.levels,
         components=config.components,
+        separation=config.separation,
         labels=np.unique(images.train.labels).tolist() if config.conditional else (),
         context_shape=missing.context_shape(images.image_shape) if config.fill else None,
         dequantization=config.dequantization,
