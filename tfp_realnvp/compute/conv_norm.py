@@ -70,40 +70,46 @@ def _log_norms(kernels: tf.Tensor, waves: tf.Tensor) -> tf.Tensor:
 
     Args:
       kernels: float32 [n, side, side, before, after].
-      waves: [n, f, side * side], or [1, f, side * side] for the same ones of all kernels.
+      waves: float32 [n, f, 2, side**4], cosines and sines, or [1, f, 2, side**4] for all kernels.
     """
     count, side, _, before, after = kernels.shape
-    flat = tf.reshape(kernels, [count, side * side, before * after])
-    matrices = tf.matmul(waves, _like(waves, flat))
-    matrices = tf.reshape(matrices, [count, -1, before, after])
-    gram = tf.matmul(matrices, matrices, adjoint_b=True)
+    rows = tf.reshape(kernels, [count, side**2 * before, after])
+    pairs = tf.matmul(rows, rows, transpose_b=True)  # of each two places
+    pairs = tf.reshape(pairs, [count, side**2, before, side**2, before])
+    pairs = tf.reshape(tf.transpose(pairs, [0, 1, 3, 2, 4]), [count, side**4, before**2])
+    waves = tf.reshape(waves, [waves.shape[0], -1, side**4])
+    parts = tf.reshape(tf.matmul(waves, pairs), [count, -1, 2, before, before])
+    real, imaginary = tf.unstack(parts, axis=2)
     log_norm, power = 0.0, 1.0
     for _ in range(SQUARINGS):
-        size = _trace(gram)
+        size = _trace(real)
         log_norm += tf.math.log(size) / power
-        gram = gram / _like(gram, size)[..., tf.newaxis, tf.newaxis]
-        gram, power = tf.matmul(gram, gram), 2 * power
-    return (log_norm + tf.math.log(_trace(gram)) / power) / 2
+        scale = 1 / size[..., tf.newaxis, tf.newaxis]
+        real, imaginary = _square(scale * real, scale * imaginary)
+        power *= 2
+    return (log_norm + tf.math.log(_trace(real)) / power) / 2
 
 
-def _like(other, values):
-    """Real numbers as numbers of the kind that others are; the gradient of `tf.cast` would warn."""
-    return tf.complex(values, tf.zeros_like(values)) if other.dtype.is_complex else values
+def _square(real, imaginary):
+    """The square of a Hermitian matrix; its parts are symmetric and antisymmetric."""
+    both = tf.matmul(real, imaginary)
+    turned = tf.linalg.matrix_transpose(both)
+    return tf.matmul(real + imaginary, real - imaginary) + both + turned, both - turned
 
 
 def _trace(matrices):
-    return tf.math.real(tf.linalg.trace(matrices)) + SMALLEST
+    return tf.linalg.trace(matrices) + SMALLEST
 
 
 def _waves(side: int) -> np.ndarray:
-    """complex64 [frequencies, side * side]; the other half of the frequencies is conjugate to these.
+    """Cosines and sines of each frequency at the differences of two places, float32 [f, 2, side**4].
 
-    A kernel of one pixel does the same to all of them: float32 [1, 1].
+    The other half of the frequencies is conjugate to these. To a kernel of one place all are the same.
     """
     if side == 1:
-        return np.ones([1, 1], np.float32)
-    count = FREQUENCIES
-    places = np.arange(side)
-    along = np.exp(-2j * np.pi * np.outer(np.arange(count), places) / count)
-    half = along[: count // 2 + 1]
-    return np.einsum("fa,gb->fgab", along, half).reshape(-1, side * side).astype(np.complex64)
+        return np.array([[[1], [0]]], np.float32)
+    places = np.indices((side, side)).reshape(2, -1)
+    apart = (places[:, :, np.newaxis] - places[:, np.newaxis]).reshape(2, -1)
+    frequencies = np.indices((FREQUENCIES, FREQUENCIES // 2 + 1)).reshape(2, -1)
+    angles = 2 * np.pi / FREQUENCIES * frequencies.T @ apart
+    return np.stack([np.cos(angles), np.sin(angles)], axis=1).astype(np.float32)
