@@ -18,7 +18,7 @@ from shared import make_parser, print_header, print_row
 from tensorflow_probability import distributions as tfd
 
 from tfp_realnvp.bijectors import ActNorm, EstimatedChain, Residual
-from tfp_realnvp.layers import LipschitzConvNet
+from tfp_realnvp.layers import LipschitzConvNet, LipschitzDenseNet
 from tfp_realnvp.optimizers import Adam
 
 BATCH = 500
@@ -50,9 +50,14 @@ DENSITIES = {"two moons": moons, "checkerboard": checkerboard}
 class Chain(keras.Model):
     """Residual blocks with an ActNorm before each, over images of one position with two channels."""
 
-    def __init__(self, blocks, channels):
+    def __init__(self, blocks, channels, dense_layers):
         super().__init__()
-        self.nets = [LipschitzConvNet(channels=channels, seed=seed) for seed in range(blocks)]
+        self.nets = [
+            LipschitzDenseNet(layers=dense_layers, channels=channels, seed=seed)
+            if dense_layers
+            else LipschitzConvNet(channels=channels, seed=seed)
+            for seed in range(blocks)
+        ]
         self.actnorms = []
         for number, net in enumerate(self.nets):
             net.build((None, 1, 1, 2))
@@ -83,12 +88,14 @@ def main():
     parser.add_argument("--steps", type=int, default=2000)
     parser.add_argument("--blocks", type=int, default=12)
     parser.add_argument("--channels", type=int, default=64)
+    parser.add_argument("--dense-layers", type=int, default=0, help="0: three layers in a row")
     options = parser.parse_args()
     print_header("density", "residual blocks, nats", "entropy", "Gaussian", "parameters", "seconds")
     panels = []
     for name, draw in DENSITIES.items():
         keras.utils.set_random_seed(0)
-        model, started = Chain(options.blocks, options.channels), time.perf_counter()
+        model = Chain(options.blocks, options.channels, options.dense_layers)
+        started = time.perf_counter()
         learn(model, draw, options.steps)
         seconds = time.perf_counter() - started
         points = draw(np.random.default_rng(1), SCORED).astype(np.float32)

@@ -143,7 +143,7 @@ FIXED = {  # so that what is done is small
 }  # fmt: skip
 LARGE = (
     "width", "epochs", "couplings", "extra_couplings", "depth", "channels", "blocks", "heads", "bins",
-    "scales", "components", "num", "steps", "images", "samples", "rarer", "noise_samples",
+    "dense_layers", "scales", "components", "num", "steps", "images", "samples", "rarer", "noise_samples",
 )  # fmt: skip
 
 

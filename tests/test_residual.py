@@ -1,5 +1,7 @@
 """Residual blocks: bounds, log-determinants and their gradients against what is exact, inverses."""
 
+import functools
+
 import keras
 import numpy as np
 import pytest
@@ -17,19 +19,24 @@ from tfp_realnvp.bijectors import Residual
 from tfp_realnvp.compute.conv_norm import conv_norms
 from tfp_realnvp.compute.hashed_numbers import keys_of_rows, signs, uniforms
 from tfp_realnvp.compute.log_det_series import draw_terms
-from tfp_realnvp.layers import LipschitzConvNet, lipschitz_conv_net
+from tfp_realnvp.layers import LipschitzConvNet, LipschitzDenseNet, lipschitz_net
 from tfp_realnvp.layers.lipschitz_conv_net import LIPSWISH
+from tfp_realnvp.layers.lipschitz_dense_net import CLIPSWISH
 
 pytestmark = pytest.mark.slow
 
 SHAPE = (3, 2, 2)
 SIZE = 12
 ROWS = 10_000
+NETS = {
+    "in a row": functools.partial(LipschitzConvNet, channels=5),
+    "dense": functools.partial(LipschitzDenseNet, channels=3, layers=2),
+}
 
 
-def make_net(scale=0.7, **options):
+def make_net(kind="in a row", scale=0.7, **options):
     """One whose norms are at their bound, and whose blocks are far from the identity."""
-    net = LipschitzConvNet(channels=5, **options)
+    net = NETS[kind](**options)
     net.build((None, *SHAPE))
     random = np.random.default_rng(0)
     for weight in net.trainable_weights:
@@ -37,9 +44,9 @@ def make_net(scale=0.7, **options):
     return net
 
 
-@pytest.fixture(scope="module")
-def net():
-    return make_net()
+@pytest.fixture(scope="module", params=NETS)
+def net(request):
+    return make_net(request.param)
 
 
 def points(count=1, seed=0):
@@ -146,15 +153,15 @@ def test_norms_are_bounded(net):
     for number, kernel in enumerate(net.read_kernels().kernels):
         norm = np.linalg.norm(matrix(kernel, (3, 2, kernel.shape[2])), 2)
         assert 0.5 < norm < 0.98001, number
-    small = make_net(0.0)
+    small = make_net(scale=0.0)
     small.kernels[0].assign(0.1 * small.kernels[0])
     np.testing.assert_array_equal(small.read_kernels().kernels[0], small.kernels[0])
 
 
 def test_kernels_of_several_networks(net):
     """Norms are computed together, and each kernel gets its own."""
-    nets = [net, make_net(0.3, coefficient=0.5), net]
-    for received, one in zip(LipschitzConvNet.read_kernels_of(nets), nets, strict=True):
+    nets = [net, *[make_net(kind, 0.3, coefficient=0.5) for kind in NETS], net]
+    for received, one in zip(net.read_kernels_of(nets), nets, strict=True):
         for kernel, expected in zip(received.kernels, one.read_kernels().kernels, strict=True):
             np.testing.assert_allclose(kernel, expected, rtol=1e-5, atol=1e-7)
 
@@ -174,19 +181,22 @@ def test_lipschitz_constant(net):
 
     optimizer.build([values])
     largest = max(float(climb()) for _ in range(100))
-    assert 0.05 < largest < 0.98**3
+    assert 0.05 < largest < net.bound
 
 
 def test_slope_of_lipswish():
     values = np.linspace(-10, 10, 100_001)
     gate = 1 / (1 + np.exp(-values))
-    assert 1.09 < np.max(gate + values * gate * (1 - gate)) < LIPSWISH
+    slopes = gate + values * gate * (1 - gate)
+    assert 1.09 < np.max(slopes) < LIPSWISH
+    # the other feature of CLipSwish has the slope of -x * sigmoid(-x)
+    assert 1.104 < np.max(np.hypot(slopes, slopes - 1)) < CLIPSWISH
 
 
 @pytest.fixture
 def few_terms(monkeypatch):
     """So that those which are left to chance matter, and each row has its number of them."""
-    monkeypatch.setattr(lipschitz_conv_net, "SCORING_TERMS", 2)
+    monkeypatch.setattr(lipschitz_net, "SCORING_TERMS", 2)
 
 
 def keys_of(count, seed=0):
@@ -196,7 +206,7 @@ def keys_of(count, seed=0):
 def test_estimates_are_right_in_the_mean(net, monkeypatch):
     y = points()
     _, many_terms = net(tf.repeat(y, 1000, axis=0), keys=keys_of(1000))
-    monkeypatch.setattr(lipschitz_conv_net, "SCORING_TERMS", 2)
+    monkeypatch.setattr(lipschitz_net, "SCORING_TERMS", 2)
     _, log_dets = net(tf.repeat(y, ROWS, axis=0), keys=keys_of(ROWS))
     error = np.std(log_dets) / np.sqrt(ROWS)
     expected = float(exact_log_det(net, y)[0])
@@ -292,7 +302,7 @@ def test_hashed_numbers():
 
 def test_saved_and_compiled(net, tmp_path):
     inputs = keras.Input(SHAPE)
-    model = keras.Model(inputs, LipschitzConvNet(channels=5)(inputs))
+    model = keras.Model(inputs, type(net).from_config(net.get_config())(inputs))
     model.layers[-1].set_weights(net.get_weights())
     model.save(tmp_path / "net.keras")
     loaded = keras.saving.load_model(tmp_path / "net.keras", safe_mode=True)

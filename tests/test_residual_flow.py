@@ -1,5 +1,6 @@
 """Residual flows, beyond what holds for all flows."""
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -11,7 +12,7 @@ from tfp_realnvp import ResidualFlow
 from tfp_realnvp.bijectors import ActNorm, EstimatedChain, Residual
 from tfp_realnvp.compute.random_numbers import to_seed
 from tfp_realnvp.flows import FewShotFlow, pixels
-from tfp_realnvp.layers import LipschitzConvNet, lipschitz_conv_net
+from tfp_realnvp.layers import LipschitzConvNet, LipschitzDenseNet, lipschitz_net
 from tfp_realnvp.queries import log_prob_bound
 from tfp_realnvp.serving.model_card import model_card
 from tfp_realnvp.serving.signatures import make_signatures
@@ -95,6 +96,21 @@ def test_density_of_two_dimensions_integrates_to_one(monkeypatch):
     assert received == pytest.approx(1.0, abs=0.05)
 
 
+def test_dense_layers(tmp_path):
+    """They are learned, drawn from, and saved, like others."""
+    flow = FLOWS["residual"](dense_layers=2, labels=(3, 5))
+    labels = np.array([3, 5] * 3)
+    flow.compile(optimizer="adam")
+    flow.fit(IMAGES, labels, epochs=1, verbose=0)
+    assert {type(net) for net in flow.conditioners} == {LipschitzDenseNet}
+    perturb(flow, 0.3)
+    latents = flow.encode(IMAGES, labels, seed=3)
+    np.testing.assert_array_equal(flow.decode(latents, labels), IMAGES)
+    flow.save(tmp_path / "flow.keras")
+    loaded = keras.saving.load_model(tmp_path / "flow.keras", compile=False, safe_mode=True)
+    np.testing.assert_array_equal(loaded.log_prob(IMAGES, labels), flow.log_prob(IMAGES, labels))
+
+
 def test_chain_is_that_of_tfp():
     chain = [tfb.Scale(2.0), tfb.Shift(1.0), tfb.Exp()]
     ours, theirs = EstimatedChain(chain), tfb.Chain(chain)
@@ -112,14 +128,14 @@ def test_chain_is_that_of_tfp():
 
 def test_training_takes_few_terms(flow, monkeypatch):
     """Its losses change with their number; scores do not."""
-    monkeypatch.setattr(lipschitz_conv_net, "TRAINING_TERMS", 1)
+    monkeypatch.setattr(lipschitz_net, "TRAINING_TERMS", 1)
     copy = type(flow).from_config(flow.get_config())
     copy.set_weights(flow.get_weights())
     scores = copy.log_prob(IMAGES)
     np.testing.assert_allclose(scores, flow.log_prob(IMAGES), rtol=1e-5)
     few = copy(IMAGES, training=True)
     copy.noise_count.assign(0)
-    monkeypatch.setattr(lipschitz_conv_net, "TRAINING_TERMS", 5)
+    monkeypatch.setattr(lipschitz_net, "TRAINING_TERMS", 5)
     assert np.any(few != copy(IMAGES, training=True))
 
 
@@ -161,6 +177,7 @@ def test_what_a_residual_flow_cannot_do(flow):
         ({"coefficient": 1.0}, "`coefficient` must be above 0 and below 1, received 1"),
         ({"coefficient": 0.0}, "`coefficient` must be above 0 and below 1, received 0"),
         ({"blocks": 0}, "`blocks` must be at least 1, received 0"),
+        ({"dense_layers": -1}, "`dense_layers` must be at least 0, received -1"),
         ({"image_shape": (1, 1, 1)}, "multiples of 4 .* pad the images to 4x4"),
         ({"image_shape": (6, 4, 1)}, "multiples of 4 .* `scales` of at most 1"),
     ],

@@ -145,6 +145,12 @@ class ResidualOptions(FlowOptions):
     scales: int = option(2, "Scales", least=1)
     blocks: int = option(8, "Residual blocks of each scale", least=1)
     channels: int = option(64, "Features of a residual block", least=1)
+    dense_layers: int = option(
+        0,
+        "Layers of a residual block that see the features of all before them (i-DenseNets); 0: three "
+        "convolutions, one after the other",
+        least=0,
+    )
     coefficient: float = option(
         0.98, "Largest spectral norm of a residual block's convolutions", above=0, below=1
     )

@@ -18,7 +18,8 @@ from tfp_realnvp.flows.checks import check_latents, check_scales
 from tfp_realnvp.flows.flow_with_options import FlowWithOptions
 from tfp_realnvp.flows.options import ResidualOptions
 from tfp_realnvp.flows.rowwise_model import with_kernels
-from tfp_realnvp.layers import LipschitzConvNet
+from tfp_realnvp.layers import LipschitzConvNet, LipschitzDenseNet
+from tfp_realnvp.layers.lipschitz_net import LipschitzNet
 
 __all__ = ["ResidualFlow"]
 
@@ -44,7 +45,7 @@ class ResidualFlow(FlowWithOptions):
 
     `encode` evaluates each network once; `decode` and `sample` find the inverse of each block by fixed-point
     iteration, see `Residual`, which takes tens of evaluations. `log_prob` is an estimate: the log-determinant
-    of a block is a sum of random terms, which is right in the mean, see `LipschitzConvNet`. It depends on the
+    of a block is a sum of random terms, which is right in the mean, see `LipschitzNet`. It depends on the
     image and the seed alone, and `log_prob_error` says how far it may be off.
 
     Args:
@@ -78,24 +79,31 @@ class ResidualFlow(FlowWithOptions):
             )
         check_scales(self.image_shape, self.scales)
         height, width, size = self.image_shape
-        self.conditioners: list[LipschitzConvNet] = []
+        self.conditioners: list[LipschitzNet] = []
         self.centers: list = []  # of the ActNorms
         self.log_spreads: list = []
         for _ in range(self.scales):
             height, width, size = height // 2, width // 2, 4 * size
             for _ in range(self.blocks):
-                net = LipschitzConvNet(
-                    channels=self.channels,
-                    coefficient=self.coefficient,
-                    context=self.told.shape,
-                    seed=self.seed * self.scales * self.blocks + len(self.conditioners),
-                    dtype="float32",
-                )
+                net = self._make_network()
                 net.build((None, height, width, size))
                 self.conditioners.append(net)
                 self._add_actnorm(size)
         self._add_actnorm(size)
         self.built = True
+
+    def _make_network(self) -> LipschitzNet:
+        seed = self.seed * self.scales * self.blocks + len(self.conditioners)
+        options = {
+            "channels": self.channels,
+            "coefficient": self.coefficient,
+            "context": self.told.shape,
+            "seed": seed,
+            "dtype": "float32",
+        }
+        if self.dense_layers:
+            return LipschitzDenseNet(layers=self.dense_layers, **options)
+        return LipschitzConvNet(**options)
 
     def _add_actnorm(self, size: int) -> None:
         for weights, name in ((self.centers, "center"), (self.log_spreads, "log_spread")):

@@ -6,6 +6,7 @@ from tfp_realnvp.layers.cluster_mixture import ClusterMixture
 from tfp_realnvp.layers.conv_resnet import ConvResNet
 from tfp_realnvp.layers.dense_conditioner import DenseConditioner
 from tfp_realnvp.layers.lipschitz_conv_net import LipschitzConvNet
+from tfp_realnvp.layers.lipschitz_dense_net import LipschitzDenseNet
 from tfp_realnvp.layers.normalization import Normalization
 from tfp_realnvp.layers.self_attention import SelfAttention
 from tfp_realnvp.layers.transform_parameters import TransformParameters
@@ -16,6 +17,7 @@ __all__ = [
     "ConvResNet",
     "DenseConditioner",
     "LipschitzConvNet",
+    "LipschitzDenseNet",
     "Normalization",
     "SelfAttention",
     "TransformParameters",
