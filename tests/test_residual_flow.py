@@ -97,18 +97,14 @@ def test_density_of_two_dimensions_integrates_to_one(monkeypatch):
 
 
 def test_dense_layers(tmp_path):
-    """They are learned, drawn from, and saved, like others."""
-    flow = FLOWS["residual"](dense_layers=2, labels=(3, 5))
-    labels = np.array([3, 5] * 3)
-    flow.compile(optimizer="adam")
-    flow.fit(IMAGES, labels, epochs=1, verbose=0)
+    """They are inverted and saved like others."""
+    flow = perturb(FLOWS["residual"](dense_layers=2), 0.3)
     assert {type(net) for net in flow.conditioners} == {LipschitzDenseNet}
-    perturb(flow, 0.3)
-    latents = flow.encode(IMAGES, labels, seed=3)
-    np.testing.assert_array_equal(flow.decode(latents, labels), IMAGES)
+    latents = flow.encode(IMAGES, seed=3)
+    np.testing.assert_array_equal(flow.decode(latents), IMAGES)
     flow.save(tmp_path / "flow.keras")
     loaded = keras.saving.load_model(tmp_path / "flow.keras", compile=False, safe_mode=True)
-    np.testing.assert_array_equal(loaded.log_prob(IMAGES, labels), flow.log_prob(IMAGES, labels))
+    np.testing.assert_array_equal(loaded.decode(latents), IMAGES)
 
 
 def test_chain_is_that_of_tfp():
