@@ -20,6 +20,7 @@ class LipschitzConvNet(LipschitzNet):
     returns are those of `LipschitzNet`.
 
     Example:
+      >>> import tensorflow as tf
       >>> net = LipschitzConvNet(channels=8)
       >>> net(tf.ones([5, 4, 4, 2])).shape
       TensorShape([5, 4, 4, 2])

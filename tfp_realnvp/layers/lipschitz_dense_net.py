@@ -28,6 +28,7 @@ class LipschitzDenseNet(LipschitzNet):
         returns are those of `LipschitzNet`, too.
 
     Example:
+      >>> import tensorflow as tf
       >>> net = LipschitzDenseNet(layers=2, channels=8)
       >>> net(tf.ones([5, 4, 4, 2])).shape
       TensorShape([5, 4, 4, 2])
