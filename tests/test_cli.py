@@ -192,7 +192,7 @@ def test_transfer_to_a_label_that_was_learned(call, run_dir, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("tiny_config", ["multiscale"], indirect=True)
+@of_dense_runs
 def test_transfer_with_adaptation(call, run_dir, tmp_path, monkeypatch):
     """Routes through latents, and the export, are those of the adapted flow."""
     monkeypatch.setattr(commands, "ADAPTATION_STEPS", 3)
@@ -210,10 +210,8 @@ def test_transfer_with_adaptation(call, run_dir, tmp_path, monkeypatch):
     plain, adapted = results
     assert not plain["adapted"] and adapted["adapted"]
     for name, bits in plain["bits_per_dim"].items():
-        same = name in (
-            "pixels_diagonal",
-            "pixels_low_rank",
-        )  # the chosen one has maps after adaptation
+        # the chosen one has maps after adaptation
+        same = name in ("pixels_diagonal", "pixels_low_rank")
         assert (adapted["bits_per_dim"][name] == bits) == same, name
     for name, result in (("0", plain), ("1", adapted)):
         images = datasets.load("digits").test.only([9]).images
