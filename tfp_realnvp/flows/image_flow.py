@@ -76,8 +76,8 @@ class ImageFlow(RowwiseModel, abc.ABC):
       levels: number of grey levels, 2 to 256; images are integers in [0, levels).
       components: number of Gaussians of the latents; 1 for standard normal latents, as a flow must have that
         is told something.
-      separation: how far apart these Gaussians begin, 0 to 10; 1 is as far as the clusters' latents. With more,
-        drawn pictures hold together better; with less, images get more probability.
+      separation: how far apart these Gaussians begin, 0 to 10; 1 is as far as the clusters' latents. In short
+        training, more makes pictures that hold together better, and less gives images more probability.
       labels: those of a class-conditional flow, integers; none for a flow of images alone.
       context_shape: (features,) or (height, width, channels); None for a flow without a context.
       context_encoder: a Keras model from contexts [n, *context_shape] to [n, features] or

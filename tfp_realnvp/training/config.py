@@ -85,8 +85,8 @@ class TrainingConfig(_AnyFlowOptions):
     )
     separation: float = option(
         0.5,
-        "How far apart these Gaussians begin, 1: as far as the clusters. With more, drawn pictures hold "
-        "together better; with less, images get more probability",
+        "How far apart these Gaussians begin, 1: as far as the clusters. In short runs, more makes pictures "
+        "that hold together better, and less gives images more probability",
         least=0,
         most=10,
     )
