@@ -48,7 +48,7 @@ def main():
         for name in options.ways
     }
     try:
-        times = measure(list(workers.values()), options.rounds)
+        times = measure(list(workers.values()), options)
     finally:
         for worker in workers.values():
             worker.close()
@@ -68,6 +68,7 @@ def read_options():
     parser.add_argument(
         "--ways", nargs="+", choices=WAYS, default=list(WAYS), help="only these rows"
     )
+    parser.add_argument("--quick", action="store_true", help="a smoke test: a third of the steps")
     parser.add_argument("--child", help=argparse.SUPPRESS)
     return parser.parse_args()
 
@@ -81,19 +82,20 @@ def make(way, precision, images):
     return Ours(flow)
 
 
-def measure(workers, rounds):
+def measure(workers, options):
     """Milliseconds of a step by batch size: a list with the median of each worker."""
     for worker in workers:
         worker.answer()
     seconds = {size: [[] for _ in workers] for size in STEPS}
-    for number in range(rounds + 1):
+    for number in range(options.rounds + 1):
         for size, steps in STEPS.items():
-            job = {"job": "train", "size": size, "times": steps}
+            times = steps // 3 if options.quick else steps
+            job = {"job": "train", "size": size, "times": times}
             for worker, taken in zip(workers, seconds[size], strict=True):
                 answer = worker.ask(job)
                 if number:
                     taken.append(1000 * answer["seconds"])
-        print(f"round {number} of {rounds}", file=sys.stderr)
+        print(f"round {number} of {options.rounds}", file=sys.stderr)
     return {size: [statistics.median(taken) for taken in rows] for size, rows in seconds.items()}
 
 

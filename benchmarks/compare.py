@@ -70,15 +70,14 @@ def main():
         "rounds": options.rounds,
         "load_before": os.getloadavg()[0],
     }
-    for flow in JOBS:
+    for flow in options.flows:
         results[flow] = measure(flow, default, options)
         print_table(flow, results[flow])
-    results["ratios"] = ratios(results[DENSE], default)
-    results["ratios_at_the_limit"] = ratios(results[DENSE], default, library="limit")
-    results["ratios_by_peer"] = ratios_by_peer(results[DENSE], JOBS[DENSE])
-    results["ratios_of_splines"] = ratios_of_splines(
-        results[SPLINE], results[CONVOLUTIONAL], IMAGE_JOBS
-    )
+    dense, affine, splines = (results.get(flow, {}) for flow in (DENSE, CONVOLUTIONAL, SPLINE))
+    results["ratios"] = ratios(dense, default)
+    results["ratios_at_the_limit"] = ratios(dense, default, library="limit")
+    results["ratios_by_peer"] = ratios_by_peer(dense, JOBS[DENSE])
+    results["ratios_of_splines"] = ratios_of_splines(splines, affine, IMAGE_JOBS)
     print_ratios(results)
     if options.json:
         write(results, options.json)
@@ -101,6 +100,9 @@ def read_options():
         choices=LIBRARIES[DENSE],
         default=LIBRARIES[DENSE],
         help="only these rows",
+    )
+    parser.add_argument(
+        "--flows", nargs="+", choices=JOBS, default=list(JOBS), help="only these tables"
     )
     options = parser.parse_args()
     options.rounds = options.rounds or (1 if options.quick else 5)

@@ -24,6 +24,7 @@ def main():
     """Print the table."""
     parser = make_parser(__doc__)
     parser.add_argument("--rounds", type=int, default=15, help="how many rounds count")
+    parser.add_argument("--quick", action="store_true", help="a smoke test: a third of the steps")
     options = parser.parse_args()
     images = load_images(options.mnist)
     hardware.use()
@@ -32,7 +33,8 @@ def main():
     ways = (Ours(flow), Command(flow))
     print_header("batch", "step, ms", "with input and callbacks, ms", "their share")
     for size, steps in STEPS.items():
-        job = {"job": "train", "size": size, "times": steps}
+        times = steps // 3 if options.quick else steps
+        job = {"job": "train", "size": size, "times": times}
         rounds = [[work(way, images, **job) for way in ways] for _ in range(options.rounds + 1)][1:]
         alone, whole = (1000 * statistics.median(way) for way in zip(*rounds, strict=True))
         share = statistics.median(1 - alone / whole for alone, whole in rounds)

@@ -80,7 +80,7 @@ def ratios_of_splines(splines: dict, affine: dict, jobs) -> dict:
     """
     found: dict = {}
     for name, row in splines.items():
-        if row["library"] != "ours":
+        if row["library"] != "ours" or name not in affine:
             continue
         for job in jobs:
             own = row[job]["median"]
@@ -110,9 +110,10 @@ def print_ratios(results: dict):
     if lines:
         print("\nOur speed over the fastest other's, both in bfloat16:\n")
         print("\n".join(lines))
-    print(
-        "\nOurs with splines: time over that with affine couplings, speed over the fastest other's:\n"
-    )
+    if results["ratios_of_splines"]:
+        print(
+            "\nOurs with splines: time over that with affine couplings, speed over the fastest other's:\n"
+        )
     for precision, jobs in results["ratios_of_splines"].items():
         for job, cell in jobs.items():
             peer = f", {cell['vs_peer']:.2f}" if "vs_peer" in cell else ""

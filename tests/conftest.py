@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tensorflow as tf
+from filelock import FileLock
 
 from tfp_realnvp import MultiscaleRealNVP, RealNVP, ResidualFlow, cli, training
 from tfp_realnvp.layers.normalization import PACE
@@ -69,16 +70,18 @@ def plain(small):
     return lambda *arguments, **options: small(*arguments, **{**affine, **options})
 
 
+SLOW_MULTISCALE = pytest.param("multiscale", marks=pytest.mark.slow)
 # Residual blocks have loops, which take long to compile.
-SLOW = pytest.param("residual", marks=pytest.mark.slow)
-SLOW_FLOWS = [pytest.param("multiscale", marks=pytest.mark.slow), SLOW]
+SLOW_RESIDUAL = pytest.param("residual", marks=pytest.mark.slow)
 COUPLINGS = ["realnvp", "multiscale"]
-EVERY_FLOW = [*COUPLINGS, SLOW]
+EVERY_FLOW = [*COUPLINGS, SLOW_RESIDUAL]
+# where a flow does much in each test
+DENSE_FIRST = ["realnvp", SLOW_MULTISCALE, SLOW_RESIDUAL]
 # of what is not about the flow
 of_dense = pytest.mark.parametrize("small", ["realnvp"], indirect=True)
 of_dense_runs = pytest.mark.parametrize("tiny_config", ["realnvp"], indirect=True)
 of_couplings = pytest.mark.parametrize("small", COUPLINGS, indirect=True)
-of_coupling_runs = pytest.mark.parametrize("tiny_config", ["realnvp", SLOW_FLOWS[0]], indirect=True)
+of_coupling_runs = pytest.mark.parametrize("tiny_config", DENSE_FIRST[:2], indirect=True)
 
 
 @pytest.fixture
@@ -147,7 +150,7 @@ TINY = {
 }
 
 
-@pytest.fixture(scope="session", params=["realnvp", *SLOW_FLOWS])
+@pytest.fixture(scope="session", params=DENSE_FIRST)
 def tiny_config(request):
     """A run of seconds, with each kind of flow in turn; the dense one does ten steps a call."""
     shared = {"hold_out": (9,), "epochs": 3, "precision": "float32"}
@@ -156,9 +159,15 @@ def tiny_config(request):
 
 @pytest.fixture(scope="session")
 def run_dir(tmp_path_factory, tiny_config):
-    """A finished run on the embedded digits, shared by all tests: read it, do not write to it."""
-    folder = tmp_path_factory.mktemp("runs") / "digits"
-    training.train(tiny_config, folder)
+    """A finished run on the embedded digits, shared by tests in all processes: read it, do not write to it."""
+    folder = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        folder = folder.parent
+    folder = folder / "runs" / tiny_config.flow
+    folder.parent.mkdir(exist_ok=True)
+    with FileLock(f"{folder}.lock"):
+        if not folder.exists():
+            training.train(tiny_config, folder)
     return folder
 
 
@@ -172,6 +181,16 @@ def call(capsys):
         return end.value.code, *capsys.readouterr()
 
     return run
+
+
+@pytest.fixture
+def empty_versions(monkeypatch):
+    """Exports write no graph, which takes nearly all of their time: for tests of what is beside it."""
+    place = "tfp_realnvp.serving.saved_model"
+    monkeypatch.setattr(
+        f"{place}._write", lambda flow, signatures, folder: (folder / "saved_model.pb").touch()
+    )
+    monkeypatch.setattr(f"{place}._compare", lambda *_, **__: None)
 
 
 @pytest.fixture(autouse=True)

@@ -1,5 +1,6 @@
 """The benchmarks run. How fast something is, is not tested."""
 
+import importlib
 import json
 import runpy
 import struct
@@ -9,9 +10,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import TINY, of_dense_runs
+from conftest import FLOWS, TINY, of_dense_runs
 
 from tfp_realnvp import datasets, training
+from tfp_realnvp.serving import export
 from tfp_realnvp.training.config import TrainingConfig
 
 FOLDER = Path(__file__).parent.parent / "benchmarks"
@@ -40,25 +42,31 @@ def run(script, *arguments):
 
 @pytest.mark.slow
 def test_compare(tmp_path):
-    """Without the PyTorch libraries, which the tests do not need."""
+    """The fastest rows, without the libraries that the tests do not need."""
     file = tmp_path / "results.json"
-    printed = run(
-        "compare.py",
-        "--quick",
-        "--json",
-        file,
-        *("--libraries", "ours", "bare", "tfp"),
-    )
+    rows = ("--flows", "dense", "--libraries", "ours", "bare")
+    printed = run("compare.py", "--quick", "--json", file, *rows)
     results = json.loads(file.read_text())
-    assert {"train_128_default_vs_tfp", "fit_vs_bare"} <= set(results["ratios"])
-    assert all(ratio > 0 for ratio in results["ratios"].values())
+    assert results["ratios"]["fit_vs_bare"] > 0
     for name, row in results["dense"].items():
         assert row["train_512"]["median"] > 0
         assert f"| {row['library']} | {row['precision']} | {row['parameters']:,} " in printed, name
-    for jobs in results["ratios_of_splines"].values():
-        assert all(cell["times_affine"] > 0 for cell in jobs.values())
     parameters = {row["library"]: row["parameters"] for row in results["dense"].values()}
     assert parameters["bare"] == parameters["ours"]
+
+
+def test_ratios_of_splines(monkeypatch):
+    monkeypatch.syspath_prepend(FOLDER)
+    ratios_of_splines = importlib.import_module("ratios").ratios_of_splines
+
+    def row(library, rate):
+        return {"library": library, "precision": "float32", "train": {"median": rate}}
+
+    affine = {"ours float32": row("ours", 6.0)}
+    splines = {"ours float32": row("ours", 4.0), "nflows float32": row("nflows", 2.0)}
+    found = ratios_of_splines(splines, affine, ["train"])
+    assert found == {"float32": {"train": {"times_affine": 1.5, "vs_peer": 2.0}}}
+    assert ratios_of_splines(splines, {}, ["train"]) == {}
 
 
 @pytest.mark.slow
@@ -76,7 +84,7 @@ def test_help_of_each(run_here, capsys):
 @pytest.mark.slow
 def test_overhead(run_here):
     """The share in a row is that of its two times."""
-    lines = run_here("overhead.py", "--rounds", 1).splitlines()[2:]
+    lines = run_here("overhead.py", "--quick", "--rounds", 1).splitlines()[2:]
     rows = [[float(cell.strip(" %")) for cell in line.strip("|").split("|")] for line in lines]
     assert [row[0] for row in rows] == [128, 512]
     for _, alone, whole, share in rows:
@@ -86,7 +94,7 @@ def test_overhead(run_here):
 @pytest.mark.slow
 def test_choices():
     ways = ["shards", "TensorFlow's own threads"]
-    lines = run("choices.py", "--rounds", 1, "--ways", *ways).splitlines()[2:]
+    lines = run("choices.py", "--quick", "--rounds", 1, "--ways", *ways).splitlines()[2:]
     rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
     assert [row[0] for row in rows] == ways
     first = [float(cell) for cell in rows[0][1:]]
@@ -125,8 +133,8 @@ def test_time_to(mnist_dir):
 
 
 @pytest.mark.slow
-def test_serving():
-    printed = run("serving.py", FOLDER.parent / "saved_models" / "mnist_0_8" / "1", "--seconds", 9)
+def test_serving(tmp_path):
+    printed = run("serving.py", export(FLOWS["realnvp"](), tmp_path), "--seconds", 4)
     lines = [line for line in printed.splitlines() if line.startswith("| sample_rows | ")]
     assert [line.split(" | ")[1] for line in lines] == ["1", "8", "32"]
     assert all(line.endswith(" | 0 | 0 |") for line in lines)

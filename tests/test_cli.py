@@ -446,7 +446,7 @@ def test_train_takes_a_goal(call, monkeypatch, tmp_path):
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )  # fmt: skip
-@pytest.mark.parametrize("tiny_config", ["multiscale"], indirect=True)  # the command line is one
+@of_dense_runs  # the command line is one
 def test_bad_input_is_one_line_and_status_2(call, run_dir, tmp_path, monkeypatch, arguments, words):
     monkeypatch.chdir(tmp_path)
     status, output, errors = call(*[str(run_dir) if word == "RUN" else word for word in arguments])

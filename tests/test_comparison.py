@@ -2,7 +2,7 @@ import json
 
 import numpy as np
 import pytest
-from conftest import FLOWS, SLOW_FLOWS, perturb, random_images
+from conftest import DENSE_FIRST, FLOWS, perturb, random_images
 
 from tfp_realnvp import evaluation, fewshot
 from tfp_realnvp.cli.output import transfer_lines
@@ -17,7 +17,7 @@ NAMES = [
 ]
 
 
-@pytest.fixture(scope="module", params=["realnvp", *SLOW_FLOWS])
+@pytest.fixture(scope="module", params=DENSE_FIRST)
 def flow(request):
     """As everywhere, but one for all tests: none changes it."""
     flow = FLOWS[request.param]()

@@ -170,7 +170,8 @@ def test_more_draws_go_on(done, monkeypatch):
 @pytest.mark.slow
 def test_interrupted_experiment_goes_on(done, tmp_path, small_models, monkeypatch):
     """Also in the middle of a draw; the scores are those of an experiment that was not interrupted."""
-    folder, _result = done
+    folder, _ = done
+    known = {"models": folder / "models", "classifier": folder / "classifier.keras"}
     add = scoring.ExperimentFolder.add_score
 
     def add_once(self, row):
@@ -181,10 +182,10 @@ def test_interrupted_experiment_goes_on(done, tmp_path, small_models, monkeypatc
         patch.setattr(scoring.ExperimentFolder, "add_score", add_once)
         said = []
         with pytest.raises(KeyboardInterrupt):
-            few_shot(SMALL, tmp_path / "new", say=said.append)
+            few_shot(SMALL, tmp_path / "new", say=said.append, **known)
     assert said[-1].startswith("Interrupted; what was done is in")
     assert len(rows_of(tmp_path / "new")) == 1
-    again = few_shot(SMALL, tmp_path / "new", say=print)
+    again = few_shot(SMALL, tmp_path / "new", say=print, **known)
     for name in ("shots", "affine_maps", "pixels_low_rank", "latent_low_rank"):
         for score in ("recognized", "density", "frechet"):
             expected = rows_of(folder)[ROUTE_NAMES.index(name)][score]

@@ -44,6 +44,8 @@ def test_every_command_takes_a_transfer(call, run, tmp_path, space):
     drawn = tmp_path / "drawn.npz"
     answer(call, "sample", nines, "--num", 8, "--output", drawn)
     np.testing.assert_array_equal(np.load(drawn)["images"], flow.sample(8, seed=0))
+    if space == "pixels":
+        return  # nothing else depends on the route
     diagnosis = answer(call, "diagnose", nines)
     assert diagnosis["images"] == len(test)
     found = answer(call, "anomalies", nines, "--false-positives", 0.05)

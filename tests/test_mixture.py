@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from conftest import FLOWS, perturb, random_images
+from conftest import DENSE_FIRST, FLOWS, perturb, random_images
 from scipy.special import logsumexp
 
 from tfp_realnvp import fewshot
@@ -18,9 +18,7 @@ SEED = np.int32([1, 0])
 COUNT = 20_000
 
 
-@pytest.fixture(
-    scope="module", params=["realnvp", pytest.param("multiscale", marks=pytest.mark.slow)]
-)
+@pytest.fixture(scope="module", params=DENSE_FIRST[:2])
 def flow(request):
     """One whose three Gaussians differ in all that they may."""
     flow = FLOWS[request.param](components=3, separation=0.25)

@@ -53,7 +53,7 @@ def test_default_outputs_are_replaced(call, run_dir, tmp_path):
 
 @pytest.mark.slow
 @of_dense_runs
-def test_export_replaces_no_other_run(call, run_dir, tmp_path):
+def test_export_replaces_no_other_run(call, run_dir, tmp_path, empty_versions):
     other = RunFolder(shutil.copytree(run_dir, tmp_path / "other"))
     before = other.model.read_bytes()
     status, _, errors = call("export", run_dir, other.path)
@@ -81,7 +81,7 @@ def test_export_replaces_no_foreign_files(call, run_dir, tmp_path):
 
 @pytest.mark.slow
 @of_dense_runs
-def test_beside_the_versions_lies_what_is_of_the_newest(call, run_dir, tmp_path):
+def test_beside_the_versions_lies_what_is_of_the_newest(call, run_dir, tmp_path, empty_versions):
     unfinished = RunFolder(shutil.copytree(run_dir, tmp_path / "unfinished"))
     unfinished.metrics.unlink()
     target = RunFolder(tmp_path / "digits")
@@ -101,7 +101,7 @@ def test_beside_the_versions_lies_what_is_of_the_newest(call, run_dir, tmp_path)
 
 @pytest.mark.slow
 @of_dense_runs
-def test_export_of_version_0_4_gets_another_version(call, run_dir, tmp_path):
+def test_export_of_version_0_4_gets_another_version(call, run_dir, tmp_path, empty_versions):
     target = tmp_path / "digits"
     assert call("export", run_dir, target)[0] == 0
     (target / "1" / "assets.extra" / "beside.json").unlink()  # that version kept no record

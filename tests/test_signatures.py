@@ -3,7 +3,7 @@ import io
 import numpy as np
 import pytest
 import tensorflow as tf
-from conftest import FLOWS, perturb, random_images
+from conftest import DENSE_FIRST, FLOWS, perturb, random_images
 from PIL import Image
 from serving_double import Session
 from tensorflow.core.framework import types_pb2
@@ -25,9 +25,7 @@ def make_flow(name, **options):
     return perturb(flow)
 
 
-@pytest.fixture(
-    scope="module", params=["realnvp", pytest.param("multiscale", marks=pytest.mark.slow)]
-)
+@pytest.fixture(scope="module", params=DENSE_FIRST[:2])
 def flow(request):
     return make_flow(request.param)
 

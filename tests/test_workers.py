@@ -8,10 +8,13 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
+from processes import Command, wait_for_state
 
 from tfp_realnvp.hardware import workers
 from tfp_realnvp.training import runs
@@ -27,7 +30,7 @@ ENDLESS = ("--epochs", 100_000, "--patience", 100_000)
 
 
 def cluster(workers=2):
-    """An environment for each worker of a new cluster."""
+    """Variables of the environment for each worker of a new cluster."""
     with contextlib.ExitStack() as stack:
         sockets = [
             stack.enter_context(socket.create_server(("localhost", 0))) for _ in range(workers)
@@ -35,21 +38,14 @@ def cluster(workers=2):
         addresses = [f"localhost:{server.getsockname()[1]}" for server in sockets]
     jobs = {"worker": addresses}
     return [
-        os.environ
-        | {"TF_CONFIG": json.dumps({"cluster": jobs, "task": {"type": "worker", "index": index}})}
+        {"TF_CONFIG": json.dumps({"cluster": jobs, "task": {"type": "worker", "index": index}})}
         for index in range(workers)
     ]
 
 
 def start(environment, folder, *arguments):
-    command = [sys.executable, "-m", "tfp_realnvp", "train", *SIZE, "--run-dir", folder, *arguments]
-    return subprocess.Popen(
-        list(map(str, command)),
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    command = ["train", *SIZE, "--run-dir", folder, *arguments]
+    return Command(command, Path(tempfile.mkdtemp()), environment=environment)
 
 
 @contextlib.contextmanager
@@ -64,20 +60,12 @@ def training(*commands):
     finally:
         for process in processes:
             process.kill()
-            process.communicate()
 
 
 def ends(process, seconds=120):
     """Exit status and what was printed."""
-    out, err = process.communicate(timeout=seconds)
-    return process.returncode, out, err
-
-
-def wait_for_state(folder, after=0.0):
-    end = time.monotonic() + 60
-    while not any(path.stat().st_mtime > after for path in (folder / "state").glob("*/SHA256SUMS")):
-        assert time.monotonic() < end, "no state was written"
-        time.sleep(0.1)
+    assert process.wait(seconds), "it goes on"
+    return process.status, process.output, process.errors
 
 
 def test_two_workers_as_one_process(tmp_path):
@@ -88,7 +76,7 @@ def test_two_workers_as_one_process(tmp_path):
         assert status == 0, err
         status, nothing, err = ends(other)
         assert (status, nothing) == (0, ""), err
-    process = start(os.environ, alone, "--epochs", 5, "--json")
+    process = start({}, alone, "--epochs", 5, "--json")
     status, expected, err = ends(process)
     assert status == 0, err
     received, expected = json.loads(out), json.loads(expected)
@@ -107,17 +95,17 @@ def test_two_workers_as_one_process(tmp_path):
 
 
 def test_signal_to_one_worker_ends_all_and_they_go_on(tmp_path):
-    command = (tmp_path, *ENDLESS, "--checkpoint-every", "0s")
+    command = (tmp_path, *ENDLESS)
     with training(command, command) as (chief, other):
         wait_for_state(tmp_path)
-        other.send_signal(signal.SIGTERM)
+        other.signal(signal.SIGTERM)
         for process in (chief, other):
             assert ends(process)[0] == 128 + signal.SIGTERM
     before = RunFolder(tmp_path).state.read(print)
     resumed = (*command, "--resume", "--time-limit", "10m")
     with training(resumed, resumed) as (chief, other):
         wait_for_state(tmp_path, after=time.time())
-        chief.send_signal(signal.SIGTERM)
+        chief.signal(signal.SIGTERM)
         for process in (chief, other):
             status, _, err = ends(process)
             assert status == 128 + signal.SIGTERM, err
@@ -128,7 +116,7 @@ def test_signal_to_one_worker_ends_all_and_they_go_on(tmp_path):
 @pytest.mark.parametrize("killed", [0, 1], ids=["chief", "other"])
 def test_worker_that_dies(tmp_path, killed):
     """The other ends within a minute, and says why; what was learned is there."""
-    command = (tmp_path, *ENDLESS, "--checkpoint-every", "0s")
+    command = (tmp_path, *ENDLESS)
     with training(command, command) as processes:
         wait_for_state(tmp_path)
         processes[killed].kill()
@@ -226,11 +214,11 @@ print(json.dumps([*history["loss"], *losses, *weights]))
 def test_scripts_with_their_own_strategy():
     """`fit` in its scope, and a loop of one's own: workers end with the same weights, and with those of one."""
     alone = SCRIPT.replace("MultiWorkerMirroredStrategy()", "get_strategy()")
-    runs = [(SCRIPT, environment) for environment in cluster()] + [(alone, os.environ)]
+    runs = [(SCRIPT, environment) for environment in cluster()] + [(alone, {})]
     processes = [
         subprocess.Popen(
             [sys.executable, "-W", "ignore", "-c", script],
-            env=environment,
+            env=os.environ | environment,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -239,8 +227,8 @@ def test_scripts_with_their_own_strategy():
     ]
     printed = []
     for process in processes:
-        status, out, err = ends(process)
-        assert status == 0, err
+        out, err = process.communicate(timeout=120)
+        assert process.returncode == 0, err
         printed.append(json.loads(out))
     first, second, one = printed
     assert first == second

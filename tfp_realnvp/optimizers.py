@@ -40,10 +40,14 @@ class Adam(keras.optimizers.Adam):
             raise ValueError("`amsgrad` must be False, or take `keras.optimizers.Adam`.")
 
     def _clip_gradients(self, gradients):
-        """Keras calls it before it sums the gradients of all devices: sum them first."""
-        pairs = [(gradient, None) for gradient in gradients]
-        summed = super()._all_reduce_sum_gradients(pairs)
-        return super()._clip_gradients([gradient for gradient, _ in summed])
+        """Keras calls it before it sums the gradients of all devices: sum them first.
+
+        A sum over a single device would change nothing, and TensorFlow would keep its graph for ever.
+        """
+        if tf.distribute.get_strategy().num_replicas_in_sync > 1:
+            pairs = [(gradient, None) for gradient in gradients]
+            gradients = [gradient for gradient, _ in super()._all_reduce_sum_gradients(pairs)]
+        return super()._clip_gradients(gradients)
 
     def _all_reduce_sum_gradients(self, grads_and_vars):
         """Already done."""

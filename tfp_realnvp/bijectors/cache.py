@@ -5,7 +5,28 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-__all__ = ["kept", "renewed"]
+from tensorflow_probability import bijectors as tfb
+from tensorflow_probability.python.internal import cache_util
+
+__all__ = ["kept", "renewed", "with_own_cache"]
+
+
+def with_own_cache(bijector: tfb.Bijector) -> tfb.Bijector:
+    """The bijector; what it and those inside of it remember is freed with it.
+
+    TFP has one cache for all bijectors. A tensor of a graph keeps the graph, which keeps the tensor: so the
+    cache would keep each graph that a bijector was traced in, and the variables of its flow, for ever.
+
+    Args:
+      bijector: one that nothing was computed with yet.
+    """
+    storage = cache_util.EphemeralDict()
+    for part in (bijector, *bijector.submodules):
+        if isinstance(part, tfb.Bijector):
+            part._cache = cache_util.BijectorCache(
+                bijector=part, bijector_class=type(part), storage=storage
+            )
+    return bijector
 
 
 def renewed(bijector, direction: str, value, result: Any):

@@ -8,6 +8,8 @@ import numpy as np
 import tensorflow as tf
 from tensorflow_probability import bijectors as tfb
 
+from tfp_realnvp.compute.custom_gradient import custom_gradient
+
 __all__ = ["Reorder"]
 
 
@@ -83,7 +85,7 @@ def _shuffle(vectors, order):
     permutation.
     """
 
-    @tf.custom_gradient
+    @custom_gradient
     def shuffle(vectors):
         return _gather(vectors, order), lambda upstream: _gather(upstream, np.argsort(order))
 

@@ -50,7 +50,7 @@ def conv_norms(kernels: tf.Tensor) -> tf.Tensor:
 @functools.cache
 def _compiled(shape: tuple[int, ...]) -> Callable:
     """A function for kernels of this shape: TensorFlow traces it once, and not in each call."""
-    return tf.function(functools.partial(_conv_norms), autograph=False)
+    return tf.function(_conv_norms, autograph=False)
 
 
 def _conv_norms(kernels):
@@ -77,6 +77,7 @@ def _log_norms(kernels: tf.Tensor, waves: tf.Tensor) -> tf.Tensor:
     pairs = tf.matmul(rows, rows, transpose_b=True)  # of each two places
     pairs = tf.reshape(pairs, [count, side**2, before, side**2, before])
     pairs = tf.reshape(tf.transpose(pairs, [0, 1, 3, 2, 4]), [count, side**4, before**2])
+    # one axis before the matrices: with two, TensorFlow 2.21 crashes if there is one kernel of one channel
     waves = tf.reshape(waves, [waves.shape[0], -1, side**4])
     parts = tf.reshape(tf.matmul(waves, pairs), [count, -1, 2, before, before])
     real, imaginary = tf.unstack(parts, axis=2)

@@ -7,6 +7,7 @@ import tensorflow as tf
 from tensorflow_probability import bijectors as tfb
 from tensorflow_probability import distributions as tfd
 
+from tfp_realnvp.bijectors.cache import with_own_cache
 from tfp_realnvp.flows.borrowing_flow import BorrowingFlow
 from tfp_realnvp.flows.gaussian_mixture import GaussianMixture
 from tfp_realnvp.flows.image_flow import ImageFlow
@@ -84,7 +85,9 @@ class FewShotFlow(BorrowingFlow):
     def base_distribution(self, rows=()) -> tfd.Distribution:
         """The mixture, over latents of the image shape."""
         return tfd.TransformedDistribution(
-            self.mixture.distribution(), tfb.Reshape(self.image_shape), name="mixture"
+            self.mixture.distribution(),
+            with_own_cache(tfb.Reshape(self.image_shape)),
+            name="mixture",
         )
 
     def standardize(self, latents) -> tf.Tensor:

@@ -17,6 +17,7 @@ from tensorflow_probability import bijectors as tfb
 from tensorflow_probability import distributions as tfd
 
 from tfp_realnvp.bijectors import UpToDate
+from tfp_realnvp.bijectors.cache import with_own_cache
 from tfp_realnvp.compute.blocks import in_blocks, rows_of_block
 from tfp_realnvp.compute.random_numbers import ALGORITHM, normal_rows, to_seed, uniform_rows
 from tfp_realnvp.compute.sharding import UNIT
@@ -133,6 +134,22 @@ class ImageFlow(RowwiseModel, abc.ABC):
         self.context_encoder = as_encoder(context_encoder)
         self.told = Told(labels, context_shape, self.context_encoder)
         self.labels, self.context_shape = self.told.labels, self.told.context_shape
+        self.dequantization = dequantization
+        # Python's random numbers, as in Keras: `keras.utils.set_random_seed` seeds them
+        self.seed = random.randrange(2**31) if seed is None else seed
+        self.normalization = Normalization(self.image_shape, levels=levels, dtype="float32")
+        self.clusters = self._make_clusters(components, separation)
+        self.dequantizer = None
+        if dequantization == "variational":
+            self.dequantizer = VariationalDequantization(
+                self.image_shape, levels=levels, seed=self.seed, dtype=self.dtype_policy
+            )
+        # a weight, because Keras does not save the state of a SeedGenerator with the weights
+        self.noise_count = self.add_weight(
+            shape=(), initializer="zeros", dtype="int32", trainable=False, name="noise_count"
+        )
+
+    def _make_clusters(self, components: int, separation: float) -> ClusterMixture | None:
         if not isinstance(components, (int, np.integer)) or components < 1:
             raise ValueError(
                 f"`components` must be an integer of at least 1, received {components}."
@@ -145,23 +162,10 @@ class ImageFlow(RowwiseModel, abc.ABC):
         if not 0 <= separation <= 10:
             raise ValueError(f"`separation` must be from 0 to 10, received {separation}.")
         self.components, self.separation = int(components), float(separation)
-        self.dequantization = dequantization
-        # Python's random numbers, as in Keras: `keras.utils.set_random_seed` seeds them
-        self.seed = random.randrange(2**31) if seed is None else seed
-        self.normalization = Normalization(self.image_shape, levels=levels, dtype="float32")
-        self.clusters = None
-        if components > 1:
-            self.clusters = ClusterMixture(
-                self.components, self.image_shape, separation=self.separation, dtype="float32"
-            )
-        self.dequantizer = None
-        if dequantization == "variational":
-            self.dequantizer = VariationalDequantization(
-                self.image_shape, levels=levels, seed=self.seed, dtype=self.dtype_policy
-            )
-        # a weight, because Keras does not save the state of a SeedGenerator with the weights
-        self.noise_count = self.add_weight(
-            shape=(), initializer="zeros", dtype="int32", trainable=False, name="noise_count"
+        if components == 1:
+            return None
+        return ClusterMixture(
+            self.components, self.image_shape, separation=self.separation, dtype="float32"
         )
 
     def __init_subclass__(cls, **kwargs):
@@ -228,7 +232,7 @@ class ImageFlow(RowwiseModel, abc.ABC):
 
     def bijector_told(self, told) -> tfb.Bijector:
         """The bijection for images of which conditioners are told `told`, float32 [n, *told.shape], or None."""
-        return UpToDate(self._bijector_told(self._conditioners_here(), told))
+        return with_own_cache(UpToDate(self._bijector_told(self._conditioners_here(), told)))
 
     def distribution_given(self, labels=None, *, context=None) -> tfd.TransformedDistribution:
         """The density of images of these labels and contexts: a batch of n distributions.
@@ -293,7 +297,8 @@ class ImageFlow(RowwiseModel, abc.ABC):
         return GivenFlow(self, label=label, context=context)
 
     def _bijector(self, conditioners, labels, encoded) -> tfb.Bijector:
-        return self._bijector_told(conditioners, self.told.join(labels, encoded))
+        told = self.told.join(labels, encoded)
+        return with_own_cache(self._bijector_told(conditioners, told))
 
     def _bijector_told(self, conditioners, told) -> tfb.Bijector:
         if self._takes_conditioners:

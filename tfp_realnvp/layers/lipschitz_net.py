@@ -11,6 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfp_realnvp.compute.conv_norm import conv_norms
+from tfp_realnvp.compute.custom_gradient import custom_gradient
 from tfp_realnvp.compute.hashed_numbers import signs, uniforms
 from tfp_realnvp.compute.log_det_series import Terms, draw_terms, log_det_series
 from tfp_realnvp.layers.context_positions import ContextPositions
@@ -220,7 +221,7 @@ class LipschitzNet(keras.layers.Layer, abc.ABC):
         axes = list(range(1, values.shape.rank))
         structure = weights
 
-        @tf.custom_gradient
+        @custom_gradient
         def compute(values, *flat):
             weights = tf.nest.pack_sequence_as(structure, flat)
             residual, product = self.linearize(values, weights)

@@ -7,6 +7,7 @@ import tensorflow as tf
 from tensorflow_probability import bijectors as tfb
 
 from tfp_realnvp.bijectors import Couplings, Squeeze
+from tfp_realnvp.bijectors.cache import with_own_cache
 from tfp_realnvp.layers.conv_resnet import ConvResNet
 
 __all__ = ["VariationalDequantization"]
@@ -97,6 +98,7 @@ class VariationalDequantization(keras.layers.Layer):
             [tfb.Sigmoid(), tfb.Invert(Squeeze()), couplings, Squeeze(), tfb.Invert(tfb.Sigmoid())],
             name="noise",
         )
+        chain = with_own_cache(chain)
         uniform = tf.clip_by_value(uniform, EDGE, 1 - EDGE)
         return chain.forward(uniform), chain.forward_log_det_jacobian(uniform, event_ndims=3)
 

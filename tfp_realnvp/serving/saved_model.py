@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import keras
 import numpy as np
 import tensorflow as tf
 from tensorflow_probability import distributions as tfd
@@ -83,7 +82,7 @@ def export(
         label = min(flow.labels, default=0)
         if warm_up_requests:
             write_warm_up_requests(signatures, warm_up_requests, assets / FILE, label=label)
-        _write(signatures, model)
+        _write(flow, signatures, model)
         _compare(signatures, model, label=label)
         return _publish(model, folder)
 
@@ -95,11 +94,18 @@ def export_versions(folder: str | Path) -> list[int]:
     return sorted(int(name) for name in names if name.isdecimal())
 
 
-def _write(signatures: Mapping[str, Signature], folder: Path) -> None:
-    archive = keras.export.ExportArchive()
-    for name, signature in signatures.items():
-        archive.add_endpoint(name, signature.function, input_signature=signature.inputs)
-    archive.write_out(str(folder), verbose=False)
+def _write(flow: ImageFlow, signatures: Mapping[str, Signature], folder: Path) -> None:
+    """Not by Keras's `ExportArchive`, which traces each function once more, to find its variables."""
+    module = tf.Module()
+    module.weights = [weight.value for weight in flow.weights]
+    functions = {
+        name: tf.function(signature.function, input_signature=signature.inputs, autograph=False)
+        for name, signature in signatures.items()
+    }
+    for name, function in functions.items():
+        setattr(module, name, function)
+    functions["serving_default"] = functions["log_prob"]
+    tf.saved_model.save(module, str(folder), signatures=functions)
 
 
 def _compare(signatures: Mapping[str, Signature], folder: Path, *, label: int) -> None:

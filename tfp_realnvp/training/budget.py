@@ -116,9 +116,7 @@ class StopInTime(keras.callbacks.Callback):
             self._seconds += budget.elapsed() - self._start
         call = self._seconds / max(1, self._calls - 1)
         if not budget.evaluated:
-            # To score an image takes a third or a quarter of what training on it does; estimates have many
-            # terms, and take longer.
-            share = 0.5 if self.model.exact else 1.5
-            budget.image_seconds = share * call / self.model.steps_per_execution / self.batch_size
+            # to score an image takes a third or a quarter of what training on it does
+            budget.image_seconds = 0.5 * call / self.model.steps_per_execution / self.batch_size
         if budget.elapsed() + call + budget.reserve() > budget.seconds:
             self.model.stop_training = budget.over = True

@@ -43,6 +43,7 @@ __all__ = ["TrainingLoop"]
 LONG_EPOCH = 20  # steps; only such an epoch may end with a call from Python instead of a pass over the images
 CHECKPOINT_SECONDS = 60.0  # between two writings of what `resume` needs
 DRAWN = 40  # images in samples.png
+TIMED_IMAGES = 100  # that are scored before training, if scoring takes long
 SCORED_PICTURES = 5000  # that are drawn, and compared with as many test images
 MOST_CLASSIFIED = 100_000  # images that the classifier of pictures learns from
 MASKS_SEED = 2**31  # no step of training has it
@@ -252,8 +253,19 @@ class TrainingLoop:
             )
 
     def _compile_what_comes_last(self):
-        """It takes long for residual flows. When training is over, there is no time for that."""
-        self._score(self.average, self.images.validation.take(np.arange(1)))
+        """It takes long for residual flows, and so does scoring, which is timed here.
+
+        When training is over, it would be too late for both.
+        """
+        validation = self.images.validation
+        some = validation.take(np.arange(min(TIMED_IMAGES, len(validation))))
+        self._score(self.average, some)
+        self.budget.agree()
+        start = self.budget.elapsed()
+        self._score(self.average, some)
+        self.budget.agree()
+        self.budget.image_seconds = (self.budget.elapsed() - start) / len(some)
+        self.budget.evaluated = True
         if workers.is_chief():
             self._pictures()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import tensorflow as tf
 
+from tfp_realnvp.compute.custom_gradient import custom_gradient
 from tfp_realnvp.transforms.transform import Transform
 
 __all__ = ["SharedQuadraticSpline", "knots_up_to"]
@@ -122,7 +123,7 @@ def knots_up_to(knots, values):
     return count
 
 
-@tf.custom_gradient
+@custom_gradient
 def _look_up(table, index):
     """The columns of the table's rows at `index`. The first column, y0, is constant and gets no gradient.
 

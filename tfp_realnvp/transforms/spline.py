@@ -10,6 +10,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from tfp_realnvp.compute.custom_gradient import custom_gradient
 from tfp_realnvp.transforms.affine import Affine
 from tfp_realnvp.transforms.transform import Transform
 
@@ -148,7 +149,7 @@ def _slope(number):
     return tf.nn.softplus(number + math.log(math.expm1(1 - LEAST_SLOPE))) + LEAST_SLOPE
 
 
-@tf.custom_gradient
+@custom_gradient
 def _bin(t, mean, slope0, slope1):
     """How far up its bin the spline is at t, from 0 to 1, and log(dx / du) there.
 
@@ -204,7 +205,7 @@ def _root(rise, place):
     return tf.clip_by_value(dividend / divisor, 0, 1)
 
 
-@tf.custom_gradient
+@custom_gradient
 def _pick(table, one_hot):
     """The number of each entry, [...], that is marked in `one_hot`; both are [numbers, ...].
 
