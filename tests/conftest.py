@@ -57,6 +57,7 @@ FLOWS = {
             "scales": 1 if min(image_shape[:2]) < 4 else 2,
             "blocks": 1,
             "channels": 8,
+            "dense_layers": 0,
             "seed": 0,
             **options,
         },

@@ -144,9 +144,9 @@ class ResidualOptions(FlowOptions):
 
     scales: int = option(2, "Scales", least=1)
     blocks: int = option(8, "Residual blocks of each scale", least=1)
-    channels: int = option(64, "Features of a residual block", least=1)
+    channels: int = option(16, "Features of a residual block", least=1)
     dense_layers: int = option(
-        0,
+        2,
         "Layers of a residual block that see the features of all before them (i-DenseNets); 0: three "
         "convolutions, one after the other",
         least=0,

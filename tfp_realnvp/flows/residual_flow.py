@@ -63,7 +63,8 @@ class ResidualFlow(FlowWithOptions):
       TensorShape([5, 8, 8, 1])
 
     Reference:
-      Chen, Behrmann, Duvenaud, Jacobsen (2019), Residual flows for invertible generative modeling.
+      Chen, Behrmann, Duvenaud, Jacobsen (2019), Residual flows for invertible generative modeling;
+      Perugachi-Diaz, Tomczak, Bhulai (2021), Invertible DenseNets with concatenated LipSwish.
     """
 
     options_class = ResidualOptions
