@@ -57,7 +57,8 @@ SPACES: dict[str, Space] = {
     "residual": {
         "scales": range(1, 3),
         "blocks": range(2, 17, 2),
-        "channels": (32, 64, 128, 256),
+        "channels": (8, 16, 32, 64),
+        "dense_layers": range(1, 4),
         **_LEARNING_RATE,
     },
 }
