@@ -92,7 +92,9 @@ def read_options():
         help="a smoke test: short jobs, fewer rows, one round, no file",
     )
     parser.add_argument("--rounds", type=int, help="how many rounds count, 5 by default")
-    parser.add_argument("--json", type=Path, help="the file for the results")
+    parser.add_argument(
+        "--json", type=Path, help="the file for the results, results.json if all rows are measured"
+    )
     parser.add_argument("--device", choices=("auto", "cpu"), default="auto")
     parser.add_argument(
         "--libraries",
@@ -106,7 +108,8 @@ def read_options():
     )
     options = parser.parse_args()
     options.rounds = options.rounds or (1 if options.quick else 5)
-    options.json = options.json or (None if options.quick else RESULTS)
+    some = len(options.flows) < len(JOBS) or len(options.libraries) < len(LIBRARIES[DENSE])
+    options.json = options.json or (None if options.quick or some else RESULTS)
     return options
 
 

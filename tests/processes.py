@@ -5,9 +5,12 @@ A process is a copy of one that has imported everything and started nothing: the
 
 import multiprocessing
 import os
+import shutil
 import signal
 import sys
+import tempfile
 import time
+import weakref
 from pathlib import Path
 
 CONTEXT = multiprocessing.get_context("forkserver")
@@ -21,6 +24,7 @@ class Command:
     Args:
       arguments: of the command.
       folder: everything that it writes is below it. What it prints is in the files stdout and stderr there.
+        None: a temporary folder for what it prints, which is removed with this object.
       environment: variables of the process beside those of this one.
       cpus: so many devices TensorFlow makes of the CPU.
       number: of a signal which the process gets just before a change below the folder.
@@ -37,14 +41,16 @@ class Command:
     def __init__(
         self,
         arguments,
-        folder: Path,
+        folder: Path | None = None,
         *,
         environment: dict[str, str] | None = None,
         cpus: int = 1,
         number: int = 0,
         change: int = 0,
     ):
-        folder.mkdir(exist_ok=True)
+        if folder is None:
+            folder = Path(tempfile.mkdtemp())
+            weakref.finalize(self, shutil.rmtree, folder)
         self._changes = CONTEXT.RawValue("i", 0)
         self._folder = folder
         words = [*map(str, arguments)]

@@ -4,9 +4,7 @@ import json
 import signal
 import subprocess
 import sys
-import tempfile
 import time
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -60,7 +58,7 @@ def call(*arguments):
 
 
 def start(*arguments):
-    return Command(arguments, Path(tempfile.mkdtemp()), cpus=2)
+    return Command(arguments, cpus=2)
 
 
 @pytest.fixture(scope="module")

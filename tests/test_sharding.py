@@ -68,7 +68,7 @@ def test_kernels_are_variables_elsewhere(shards):
 
 
 @pytest.mark.slow
-def test_flows_answer_as_without_shards(small, monkeypatch, eagerly):
+def test_flows_answer_as_without_shards(small, monkeypatch):
     images, labels = random_images(13, (4, 4, 1)), np.resize(LABELS, 13)
     learned_noise = {"dequantization": "variational"} if small is FLOWS["realnvp"] else {}
 

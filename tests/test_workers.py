@@ -8,9 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
-import tempfile
 import time
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -45,7 +43,7 @@ def cluster(workers=2):
 
 def start(environment, folder, *arguments):
     command = ["train", *SIZE, "--run-dir", folder, *arguments]
-    return Command(command, Path(tempfile.mkdtemp()), environment=environment)
+    return Command(command, environment=environment)
 
 
 @contextlib.contextmanager

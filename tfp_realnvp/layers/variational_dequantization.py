@@ -94,11 +94,14 @@ class VariationalDequantization(keras.layers.Layer):
 
         conditioners = [seeing(conditioner) for conditioner in self.conditioners]
         couplings = Couplings(conditioners, split=self.half, context=seen, event_ndims=3)
-        chain = tfb.Chain(
-            [tfb.Sigmoid(), tfb.Invert(Squeeze()), couplings, Squeeze(), tfb.Invert(tfb.Sigmoid())],
-            name="noise",
-        )
-        chain = with_own_cache(chain)
+        parts = [
+            tfb.Sigmoid(),
+            tfb.Invert(Squeeze()),
+            couplings,
+            Squeeze(),
+            tfb.Invert(tfb.Sigmoid()),
+        ]
+        chain = with_own_cache(tfb.Chain(parts, name="noise"))
         uniform = tf.clip_by_value(uniform, EDGE, 1 - EDGE)
         return chain.forward(uniform), chain.forward_log_det_jacobian(uniform, event_ndims=3)
 

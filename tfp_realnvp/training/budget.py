@@ -7,6 +7,8 @@ depends on time looks at `Budget.elapsed` alone.
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
+from typing import TypeVar
 
 import keras
 
@@ -14,6 +16,7 @@ from tfp_realnvp.hardware import workers
 
 __all__ = ["Budget", "CountSteps", "StopInTime"]
 
+T = TypeVar("T")
 FILES_SECONDS = 6  # for pictures and files at the end of a run
 
 
@@ -45,6 +48,14 @@ class Budget:
     def agree(self) -> None:
         """Let all workers have the same time. All of them must call it."""
         [self._agreed] = workers.largest([time.monotonic() - self._start])
+
+    def timed(self, function: Callable[[], T]) -> tuple[T, float]:
+        """(what a function gives, how many seconds it took); if there are several workers, the slowest's."""
+        self.agree()
+        start = self.elapsed()
+        result = function()
+        self.agree()
+        return result, self.elapsed() - start
 
     def go_on_after(self, seconds: float) -> None:
         """Count so many seconds of an earlier process, too."""

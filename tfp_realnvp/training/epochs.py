@@ -48,12 +48,9 @@ class Validate(keras.callbacks.Callback):
     def on_epoch_end(self, epoch, logs=None):
         """Score the averaged weights."""
         budget = self.budget
-        budget.agree()
-        start = budget.elapsed()
-        score = self.score(self.average)
-        budget.agree()
+        score, seconds = budget.timed(lambda: self.score(self.average))
         logs["val_bits_per_dim"] = score["bits_per_dim"]
-        seconds = (budget.elapsed() - start) / score["images"]
+        seconds /= score["images"]
         if not budget.evaluated and budget.image_seconds:
             seconds = min(seconds, budget.image_seconds)  # the first time holds the compilation
         budget.image_seconds, budget.evaluated = seconds, True
