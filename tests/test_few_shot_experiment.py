@@ -1,6 +1,7 @@
 import html.parser
 import json
 import re
+import shutil
 
 import numpy as np
 import pytest
@@ -211,6 +212,45 @@ def test_run_in_place_of_the_models(done, tmp_path, capsys):
     with pytest.raises(ValueError, match=r"must be of images of \(4, 4, 1\) and 256 grey levels"):
         few_shot(FewShotConfig(dataset=f"npz:{other}", shots=3), tmp_path / "two", run_dir=one)
     assert not (tmp_path / "two").exists()
+
+
+@pytest.mark.slow
+def test_other_runs_are_scored_too(done, tmp_path, capsys):
+    """Each in a row of its own, on the same shots; they can be added to an experiment that is done."""
+    folder = shutil.copytree(done[0], tmp_path / "copy")
+    other = shutil.copytree(folder / "models" / "smaller", tmp_path / "other")
+    rows = rows_of(folder)
+    command = ["--output-dir", str(folder), "--also", str(other), "--time-limit", "60s", "--json"]
+    numbers = ["--shots", "4", "--draws", "1", "--pictures", "20"]
+    with pytest.raises(SystemExit) as ended:
+        main(["experiment", "few-shot", *command, *numbers])
+    assert ended.value.code == 0
+    result = json.loads(capsys.readouterr().out)
+    assert list(result["models"]) == list(MODELS) and list(result["also"]) == ["other"]
+    assert list(result["routes"]) == [*ROUTE_NAMES, "adapted_other"]
+    *before, row = rows_of(folder)
+    assert before == rows and row["route"] == "adapted_other"
+    assert result["routes"]["adapted_other"]["bits_per_dim"]["values"] == [row["bits_per_dim"]]
+    assert "frechet" in result["beside_affine_maps"]["adapted_other"]
+    assert result["command"].endswith("--seed 0 --also other")
+    text = (folder / "report.html").read_text()
+    assert "adapted_other: " in text and ", through other." in text
+    few_shot(SMALL, folder, say=print)
+    assert rows_of(folder) == [*rows, row]  # nothing is lost
+    elsewhere = shutil.copytree(other, tmp_path / "elsewhere" / "other")
+    with pytest.raises(FileExistsError, match="another experiment: its `also other` is"):
+        few_shot(SMALL, folder, also=[elsewhere], say=print)
+
+
+def test_other_runs_need_names_of_their_own(tmp_path):
+    one, same, original = (tmp_path / name for name in ("one/run", "two/run", "original"))
+    for run in (one, same, original):
+        run.mkdir(parents=True)
+        (run / "config.json").write_text('{"format": 2}')
+    for also, run_dir in (([one, same], None), ([original], None), ([one], same)):
+        with pytest.raises(ValueError, match="`also` must be runs in folders of different names"):
+            few_shot(SMALL, tmp_path / "new", also=also, run_dir=run_dir)
+    assert not (tmp_path / "new").exists()
 
 
 @pytest.mark.slow

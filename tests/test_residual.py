@@ -16,6 +16,7 @@ from scipy.stats import poisson
 from tensorflow_probability import bijectors as tfb
 
 from tfp_realnvp.bijectors import Residual
+from tfp_realnvp.bijectors import residual as residual_block
 from tfp_realnvp.compute.conv_norm import conv_norms
 from tfp_realnvp.compute.hashed_numbers import keys_of_rows, signs, uniforms
 from tfp_realnvp.compute.log_det_series import draw_terms
@@ -319,6 +320,30 @@ def test_a_network_that_is_too_steep(net):
     infinite = tf.tensor_scatter_nd_update(points(3), [[1, 0, 0, 0]], [np.nan])
     with pytest.raises(tf.errors.InvalidArgumentError, match=r"change:\W+1\W+nan"):
         residual(net).forward(infinite)
+
+
+NONLINEAR = {
+    "straight": lambda y: 0.9 * y,
+    "waves": lambda y: 0.9 * tf.sin(3 * tf.roll(y, 1, axis=1)) / 3,
+    "corners": lambda y: 0.9 * tf.abs((3 * tf.roll(y, 1, axis=1)) % 2 - 1) / 3,
+}
+
+
+@pytest.mark.parametrize("name", NONLINEAR)
+def test_iteration_is_accelerated(name):
+    """It needs fewer steps than plain iteration, and finds the fixed point where slopes jump, too."""
+    function = NONLINEAR[name]
+    x = tf.constant(np.random.default_rng(0).normal(size=(100, 5)), tf.float32)
+    found = Residual(lambda: function, event_ndims=1).solve(x)
+    y, steps, changes = x, 0, np.inf
+    while np.max(changes) > residual_block.TOLERANCE:
+        new = x - function(y)
+        changes = np.linalg.norm(new - y, axis=1) / (1 + np.linalg.norm(new, axis=1))
+        y, steps = new, steps + 1
+    assert int(found.steps) < (5 if name == "straight" else steps)
+    np.testing.assert_allclose(found.points, y, atol=1e-4)
+    left = np.linalg.norm(found.points + function(found.points) - x, axis=1)
+    assert np.all(left <= 1.9 * found.changes + 1e-6)  # the last step, and what it changed
 
 
 @pytest.mark.parametrize("coefficient", [0.0, 1.0, 2.0])

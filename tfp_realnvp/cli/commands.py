@@ -277,14 +277,15 @@ def few_shot(
     folder: Path,
     *,
     run_dir: Path | None,
+    also: list[Path],
     by: str | None,
     values: list[int] | None,
 ) -> Result:
     """The few-shot experiment, or one for each of several values of the field `by`, see `experiments.sweep`."""
     hardware.use()
     if by is None:
-        return experiments.few_shot(config, folder, run_dir=run_dir)
-    return experiments.sweep(config, by, folder, values=values, run_dir=run_dir)
+        return experiments.few_shot(config, folder, run_dir=run_dir, also=also)
+    return experiments.sweep(config, by, folder, values=values, run_dir=run_dir, also=also)
 
 
 def morph(

@@ -39,6 +39,12 @@ def few_shot(
         Path | None,
         typer.Option(help=f"A finished run in place of the models {', '.join(MODELS)}."),
     ] = None,
+    also: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="Another finished run, which is adapted and scored, too; may be given several times."
+        ),
+    ] = None,
     dataset: Annotated[str, _option("dataset")] = FewShotConfig.dataset,
     manual_dir: Annotated[Path | None, _option("manual_dir")] = None,
     hold_out: Annotated[
@@ -88,7 +94,12 @@ def few_shot(
         )
     by = several[0] if several else None
     result = load_commands().few_shot(
-        config, output_dir, run_dir=run, by=by, values=given[by] if by else None
+        config,
+        output_dir,
+        run_dir=run,
+        also=also or [],
+        by=by,
+        values=given[by] if by else None,
     )
     parts = (
         {f"{by} {value}": part for value, part in result["experiments"].items()}

@@ -10,7 +10,7 @@ from typing import Any
 from tfp_realnvp.experiments import page
 from tfp_realnvp.experiments.config import MODELS
 from tfp_realnvp.experiments.folder import ExperimentFolder
-from tfp_realnvp.experiments.scoring import COMPARED
+from tfp_realnvp.experiments.scoring import COMPARED, ROUTE_OF_ALSO
 from tfp_realnvp.fewshot.route import CONTROLS, ROUTES
 
 __all__ = ["SCORES", "in_words", "write_report"]
@@ -141,7 +141,7 @@ def _models_table(result) -> str:
         "held out",
     ]
     rows = []
-    for name, metrics in result["models"].items():
+    for name, metrics in {**result["models"], **result["also"]}.items():
         options = " ".join(f"{key}={value}" for key, value in MODELS.get(name, {}).items())
         scores = (metrics[part] for part in ("validation", "test", "held_out"))
         rows.append(
@@ -169,4 +169,7 @@ def _scores_table(routes: dict[str, Any], columns: Iterable[str], *, signed: boo
 def _describe(name: str, shots: int) -> str:
     if name in CONTROLS:
         return CONTROLS[name]
+    if name not in ROUTES:
+        model = name.removeprefix(f"{ROUTE_OF_ALSO}_")
+        return f"{_describe(ROUTE_OF_ALSO, shots)}, through {model}"
     return ROUTES[name].for_shots(shots, dimensions=sys.maxsize).title

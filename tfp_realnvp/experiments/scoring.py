@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
 
 import numpy as np
 from rich.console import Console
@@ -14,10 +14,19 @@ from tfp_realnvp.experiments.config import FewShotConfig
 from tfp_realnvp.experiments.folder import ExperimentFolder
 from tfp_realnvp.flows import ImageFlow
 
-__all__ = ["differences", "number_of_pictures", "score", "summary"]
+__all__ = ["ROUTE_OF_ALSO", "differences", "number_of_pictures", "score", "summary"]
 
+ROUTE_OF_ALSO = "adapted"  # on which the models of `also` are scored
 COMPARED = ("recognized", "density", "coverage", "frechet", "recall")  # with those of a control
 OTHERS = 300  # images of each other label, for the classifier that learns a label from pictures
+
+
+class _Scored(NamedTuple):
+    """A flow, and what is drawn through it: the names of `fewshot.draw_routes`, and those in the report."""
+
+    unseen: fewshot.Unseen
+    adapter: fewshot.Adapter
+    names: dict[str, str]
 
 
 def score(
@@ -26,6 +35,7 @@ def score(
     flow: ImageFlow,
     data: datasets.ImageSet,
     *,
+    also: Mapping[str, ImageFlow] | None = None,
     say: Callable[[str], None],
 ) -> list[dict[str, Any]]:
     """A row of scores for each route in each draw; those that are not in the file yet are made.
@@ -35,14 +45,20 @@ def score(
       place: its folder.
       flow: the model that was chosen.
       data: with all labels.
+      also: other models by name. What each draws after adaptation is scored as the route `adapted_NAME`.
       say: called with messages for the user.
 
     Returns:
       Rows with `draw`, `route`, the scores of `evaluation.Judge`, `bits_per_dim` and `variance_floor`.
     """
-    names = fewshot.names_of_routes(config.shots)
-    if left_out := set(fewshot.ROUTES) - set(names):
+    of_models = fewshot.names_of_routes(config.shots)
+    if left_out := set(fewshot.ROUTES) - set(of_models):
         say(f"with one shot, there is nothing on {', '.join(sorted(left_out))}")
+    flows = [(flow, {name: name for name in of_models})]
+    flows += [
+        (other, {ROUTE_OF_ALSO: f"{ROUTE_OF_ALSO}_{name}"}) for name, other in (also or {}).items()
+    ]
+    names = [name for _, of_flow in flows for name in of_flow.values()]
     rows = [
         row
         for row in place.read_scores()
@@ -55,9 +71,11 @@ def score(
     if not missing:
         return rows
     judge = _judge(config, place, data, say)
-    label, pictures = config.hold_out, number_of_pictures(config, data)
-    unseen = fewshot.Unseen(flow, data.test.only([label]).images)
-    adapter = fewshot.Adapter(flow)
+    images = data.test.only([config.hold_out]).images
+    scored = [
+        _Scored(fewshot.Unseen(each, images), fewshot.Adapter(each), of_flow)
+        for each, of_flow in flows
+    ]
     console = Console(stderr=True)
     bar = Progress(
         *Progress.get_default_columns(),
@@ -70,36 +88,47 @@ def score(
         task = bar.add_task(
             "few shots", total=config.draws * len(names), completed=len(rows), step=""
         )
+
+        def on_step(step):
+            bar.update(task, step=f"adapting, step {step}")
+
         for draw in missing:
-            shots, more = datasets.draw_shots_and_others(
-                data.train, label, config.shots, config.seed + draw
-            )
-            drawn_on_routes = fewshot.draw_routes(
-                unseen,
-                shots,
-                more,
-                adapter=adapter,
-                pictures=pictures,
-                seed=config.seed + draw,
-                skip=frozenset(name for name in names if (draw, name) in done),
-                on_step=lambda step: bar.update(task, step=f"adapting, step {step}"),
-            )
-            for drawn in drawn_on_routes:
-                row = {
-                    "draw": draw,
-                    "route": drawn.route,
-                    **judge(drawn.images, shots),
-                    "bits_per_dim": drawn.bits_per_dim,
-                    "variance_floor": drawn.variance_floor,
-                }
-                if draw == 0:
-                    row_of_ten = drawn.images[: views.COLUMNS]
-                    place.draw_grid(f"route_{drawn.route}", row_of_ten, flow.levels)
-                place.add_score(row)
-                rows.append(row)
-                bar.update(task, advance=1, step="")
+            for through in scored:
+                rows_of_draw = _score_draw(through, draw, done, config, place, data, judge, on_step)
+                for row in rows_of_draw:
+                    place.add_score(row)
+                    rows.append(row)
+                    bar.update(task, advance=1, step="")
             say(f"draw {draw + 1} of {config.draws}: {_in_words(rows, draw)}")
     return rows
+
+
+def _score_draw(through, draw, done, config, place, data, judge, on_step):
+    """Yields the rows of one draw of shots that are not done yet, for one flow."""
+    shots, more = datasets.draw_shots_and_others(
+        data.train, config.hold_out, config.shots, config.seed + draw
+    )
+    wanted = {key for key, name in through.names.items() if (draw, name) not in done}
+    for drawn in fewshot.draw_routes(
+        through.unseen,
+        shots,
+        more,
+        adapter=through.adapter,
+        pictures=number_of_pictures(config, data),
+        seed=config.seed + draw,
+        skip=frozenset({*fewshot.CONTROLS, *fewshot.ROUTES} - wanted),
+        on_step=on_step,
+    ):
+        name = through.names[drawn.route]
+        if draw == 0:
+            place.draw_grid(f"route_{name}", drawn.images[: views.COLUMNS], data.levels)
+        yield {
+            "draw": draw,
+            "route": name,
+            **judge(drawn.images, shots),
+            "bits_per_dim": drawn.bits_per_dim,
+            "variance_floor": drawn.variance_floor,
+        }
 
 
 def number_of_pictures(config: FewShotConfig, data: datasets.ImageSet) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -40,6 +40,7 @@ def few_shot(
     folder: str | Path,
     *,
     run_dir: str | Path | None = None,
+    also: Sequence[str | Path] = (),
     models: Path | None = None,
     classifier: Path | None = None,
     say: Callable[[str], None] = say_on_standard_error,
@@ -52,6 +53,8 @@ def few_shot(
       config: what is learned, held out, and drawn how often.
       folder: where everything is written: report.html, results.json, scores.jsonl, models/, pictures/.
       run_dir: a finished run of the same data set with the same label held out, in place of the four models.
+      also: other such runs, with folders of different names. Each is adapted to the same shots, and gets a row
+        of scores.
       models: a folder for the four models, shared by other experiments with the same label held out. None
         means one in the folder.
       classifier: a file, NAME.keras, for the classifier that judges the pictures, shared by other experiments
@@ -59,8 +62,8 @@ def few_shot(
       say: called with messages for the user.
 
     Returns:
-      The content of results.json: the models with their scores, the chosen one, the scores of each route
-      (mean, standard error and all draws), and how it was made.
+      The content of results.json: the models with their scores, the chosen one, those in `also`, the scores of
+      each route (mean, standard error and all draws), and how it was made.
 
     Raises:
       FileExistsError: the folder holds something else, or another experiment.
@@ -72,33 +75,52 @@ def few_shot(
     """
     place = ExperimentFolder(folder, models=models, classifier=classifier)
     run = None if run_dir is None else RunFolder(Path(run_dir).resolve())
+    others = _by_name(also, MODELS if run is None else [run.path.name])
     with place.locked(), many_models():
         data = datasets.load(config.dataset, manual_dir=config.manual_dir)
-        _check(config, data, run)
-        told = {**dataclasses.asdict(config), "run_dir": None if run is None else str(run.path)}
+        _check(config, data, [*others.values(), *([] if run is None else [run])])
+        told = {
+            **dataclasses.asdict(config),
+            "run_dir": None if run is None else str(run.path),
+            "also": {name: str(other.path) for name, other in others.items()},
+        }
         place.begin(told)
         try:
-            return _stages(config, place, data, run, say)
+            return _stages(config, place, data, run, others, say)
         except KeyboardInterrupt:
             say(f"Interrupted; what was done is in {place.path}. The same command goes on.")
             raise
 
 
-def _stages(config, place: ExperimentFolder, data, run, say) -> dict[str, Any]:
+def _by_name(folders: Sequence[str | Path], taken: Collection[str]) -> dict[str, RunFolder]:
+    runs = [RunFolder(Path(folder).resolve()) for folder in folders]
+    names = [run.path.name for run in runs]
+    if len({*names, *taken}) < len(names) + len(taken):
+        raise ValueError(
+            f"`also` must be runs in folders of different names, which are none of {', '.join(taken)}, "
+            f"received {', '.join(names)}."
+        )
+    return dict(zip(names, runs, strict=True))
+
+
+def _stages(config, place: ExperimentFolder, data, run, others, say) -> dict[str, Any]:
     started = time.monotonic()
     models = _models(config, place, say) if run is None else {run.path.name: _metrics(run)}
+    also = {name: _metrics(other) for name, other in others.items()}
     chosen = min(models, key=lambda name: models[name]["validation"]["bits_per_dim"])
     flow = RunFolder(models[chosen]["folder"]).load_model()
-    _draw_models(models, place, config)
+    _draw_models({**models, **also}, place, config)
     _draw_morph(flow, data, place, config)
-    rows = score(config, place, flow, data, say=say)
+    flows = {name: other.load_model() for name, other in others.items()}
+    rows = score(config, place, flow, data, also=flows, say=say)
     result = {
         "config": dataclasses.asdict(config),
-        "command": _command(config, run),
+        "command": _command(config, run, list(others)),
         "device": hardware.name(),
         "versions": {name: metadata.version(name) for name in PACKAGES},
         "models": models,
         "chosen": chosen,
+        "also": also,
         "pictures": number_of_pictures(config, data),
         "routes": summary(rows),
         "beside_affine_maps": differences(rows),
@@ -109,7 +131,7 @@ def _stages(config, place: ExperimentFolder, data, run, say) -> dict[str, Any]:
     return result
 
 
-def _command(config: FewShotConfig, run: RunFolder | None) -> str:
+def _command(config: FewShotConfig, run: RunFolder | None, others: list[str]) -> str:
     """The command that does the same; no folders of this machine are in it."""
     options = {
         "dataset": config.dataset,
@@ -121,11 +143,12 @@ def _command(config: FewShotConfig, run: RunFolder | None) -> str:
         "time-limit": f"{config.time_limit:.0f}s" if run is None else None,
         "seed": config.seed,
     }
-    given = (f" --{name} {value}" for name, value in options.items() if value is not None)
+    given = [f" --{name} {value}" for name, value in options.items() if value is not None]
+    given += [f" --also {name}" for name in others]
     return "tfp-realnvp experiment few-shot" + "".join(given)
 
 
-def _check(config: FewShotConfig, data: datasets.ImageSet, run: RunFolder | None) -> None:
+def _check(config: FewShotConfig, data: datasets.ImageSet, runs: list[RunFolder]) -> None:
     known = sorted(set(data.train.labels.tolist()))
     if config.hold_out not in known:
         raise ValueError(
@@ -137,7 +160,7 @@ def _check(config: FewShotConfig, data: datasets.ImageSet, run: RunFolder | None
             f"`shots` must leave at least 6 of the {count} training images of label {config.hold_out}, "
             f"received {config.shots}."
         )
-    if run is not None:
+    for run in runs:
         _check_run(config, data, run)
 
 

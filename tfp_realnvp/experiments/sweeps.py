@@ -27,6 +27,7 @@ def sweep(
     *,
     values: Sequence[int] | None = None,
     run_dir: str | Path | None = None,
+    also: Sequence[str | Path] = (),
     say: Callable[[str], None] = say_on_standard_error,
 ) -> dict[str, Any]:
     """Do the few-shot experiment several times, and put the scores side by side.
@@ -41,6 +42,7 @@ def sweep(
       folder: where everything is written.
       values: of this field. None means all labels of the data set, or 1, 3, 10, 30 and 100 shots.
       run_dir: a finished run in place of the four models, as in `few_shot`.
+      also: other finished runs, as in `few_shot`.
       say: called with messages for the user.
 
     Returns:
@@ -69,6 +71,7 @@ def sweep(
                 one,
                 own,
                 run_dir=run_dir,
+                also=also,
                 models=place.models if by == "shots" else None,
                 classifier=place.classifier,
                 say=say,
