@@ -235,6 +235,7 @@ def test_other_runs_are_scored_too(done, tmp_path, capsys):
     assert result["command"].endswith("--seed 0 --also other")
     text = (folder / "report.html").read_text()
     assert "adapted_other: " in text and ", through other." in text
+    assert text.count("data:image/png;base64,") == 3 + len(ROUTE_NAMES) + 2
     few_shot(SMALL, folder, say=print)
     assert rows_of(folder) == [*rows, row]  # nothing is lost
     elsewhere = shutil.copytree(other, tmp_path / "elsewhere" / "other")
@@ -243,11 +244,12 @@ def test_other_runs_are_scored_too(done, tmp_path, capsys):
 
 
 def test_other_runs_need_names_of_their_own(tmp_path):
-    one, same, original = (tmp_path / name for name in ("one/run", "two/run", "original"))
-    for run in (one, same, original):
+    first = next(iter(stages.MODELS))
+    one, same, model = (tmp_path / name for name in ("one/run", "two/run", first))
+    for run in (one, same, model):
         run.mkdir(parents=True)
-        (run / "config.json").write_text('{"format": 2}')
-    for also, run_dir in (([one, same], None), ([original], None), ([one], same)):
+        (run / "config.json").write_text('{"format": 4}')
+    for also, run_dir in (([one, same], None), ([model], None), ([one], same)):
         with pytest.raises(ValueError, match="`also` must be runs in folders of different names"):
             few_shot(SMALL, tmp_path / "new", also=also, run_dir=run_dir)
     assert not (tmp_path / "new").exists()

@@ -64,26 +64,17 @@ class ExperimentFolder:
             write_json(told, self._told)
             return
         before = _read_object(self._told)
-        # more draws and more runs go on with those that are there
-        known = before.get("also", {})
-        others = told.get("also", {})
+        # more draws, and what it was not told before, go on with what is there
         differing = [
-            (name, before.get(name), value)
-            for name, value in told.items()
-            if name not in ("draws", "also") and value != before.get(name)
-        ]
-        differing += [
-            (f"also {name}", known[name], path)
-            for name, path in others.items()
-            if known.get(name, path) != path
+            name for name in told if name != "draws" and told[name] != before.get(name, told[name])
         ]
         if differing:
-            name, was, value = differing[0]
+            name = differing[0]
             raise FileExistsError(
-                f"{self.path} holds another experiment: its `{name}` is {was!r}, not {value!r}. Choose "
-                "another `output_dir`."
+                f"{self.path} holds another experiment: its `{name}` is {before[name]!r}, not "
+                f"{told[name]!r}. Choose another `output_dir`."
             )
-        write_json({**told, "also": {**known, **others}}, self._told)
+        write_json({**before, **told}, self._told)
 
     def picture(self, name: str) -> Path:
         """Where a picture belongs."""

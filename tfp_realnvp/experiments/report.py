@@ -64,7 +64,11 @@ def write_report(result: dict[str, Any], place: ExperimentFolder) -> None:
         ),
         page.picture(
             place.picture("models"),
-            "Ten pictures of each model at temperature 1, a row each, in the order of the table.",
+            f"Ten pictures each of {', '.join(result['models'])} at temperature 1, a row each.",
+        ),
+        *(
+            page.picture(place.picture(f"model_{name}"), f"The same of {name}.")
+            for name in result["also"]
         ),
         f"<h2>The routes to label {label}</h2>",
         page.paragraph(

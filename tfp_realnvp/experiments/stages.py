@@ -82,7 +82,7 @@ def few_shot(
         told = {
             **dataclasses.asdict(config),
             "run_dir": None if run is None else str(run.path),
-            "also": {name: str(other.path) for name, other in others.items()},
+            **{f"also {name}": str(other.path) for name, other in others.items()},
         }
         place.begin(told)
         try:
@@ -109,7 +109,7 @@ def _stages(config, place: ExperimentFolder, data, run, others, say) -> dict[str
     also = {name: _metrics(other) for name, other in others.items()}
     chosen = min(models, key=lambda name: models[name]["validation"]["bits_per_dim"])
     flow = RunFolder(models[chosen]["folder"]).load_model()
-    _draw_models({**models, **also}, place, config)
+    _draw_models(models, also, place, config)
     _draw_morph(flow, data, place, config)
     flows = {name: other.load_model() for name, other in others.items()}
     rows = score(config, place, flow, data, also=flows, say=say)
@@ -214,16 +214,16 @@ def _metrics(run: RunFolder) -> dict[str, Any]:
     return {**metrics, "folder": str(run.path)}
 
 
-def _draw_models(models, place: ExperimentFolder, config: FewShotConfig) -> None:
-    """Ten samples of each model in one picture, a row each, and their learning curves in one figure."""
-    runs = [RunFolder(metrics["folder"]) for metrics in models.values()]
-    if not place.picture("models").exists():
-        drawn = []
-        for run in runs:
-            flow = run.load_model()
-            drawn.append(flow.sample(views.COLUMNS, seed=config.seed).numpy())
-        place.draw_grid("models", np.concatenate(drawn), flow.levels)
-    histories = {name: run.read_history() for name, run in zip(models, runs, strict=True)}
+def _draw_models(models, also, place: ExperimentFolder, config: FewShotConfig) -> None:
+    """Ten samples of each model in one picture, those of other runs in their own; all learning curves."""
+    runs = {name: RunFolder(part["folder"]) for name, part in {**models, **also}.items()}
+    pictures = {"models": [*models], **{f"model_{name}": [name] for name in also}}
+    for picture, names in pictures.items():
+        if not place.picture(picture).exists():
+            flows = [runs[name].load_model() for name in names]
+            drawn = [flow.sample(views.COLUMNS, seed=config.seed).numpy() for flow in flows]
+            place.draw_grid(picture, np.concatenate(drawn), flows[0].levels)
+    histories = {name: run.read_history() for name, run in runs.items()}
     views.write_png(views.learning_curves(histories), place.picture("learning_curves"))
 
 
