@@ -484,10 +484,9 @@ def test_processes_at_one_search(tmp_path):
     for folder in folders:
         folder.mkdir()
     both = [Command(arguments, folder) for folder in folders]
-    run = tmp_path / "s" / "trials" / "0001"
-    while not any(command.wait(0.05) for command in both):
-        if (run / "config.json").exists():
-            break
+    trials = tmp_path / "s" / "trials"
+    while len([*trials.glob(".*.lock")]) < 2:  # both run one
+        assert not any(command.wait(0.05) for command in both)
     both[0].signal(signal.SIGKILL)
     both[0].wait()
     both[1].signal(signal.SIGINT)
@@ -500,5 +499,5 @@ def test_processes_at_one_search(tmp_path):
     states = [row["state"] for row in rows]
     assert [int(row["trial"]) for row in rows] == list(range(len(rows)))
     assert states.count("complete") + states.count("pruned") == 4 and "failed" in states
-    numbers = {path.name for path in (tmp_path / "s" / "trials").iterdir()}
+    numbers = {path.name for path in trials.iterdir()}
     assert numbers <= {f"{number:04}" for number in range(len(rows))}
