@@ -172,7 +172,7 @@ def test_more_draws_go_on(done, monkeypatch):
 def test_interrupted_experiment_goes_on(done, tmp_path, small_models, monkeypatch):
     """Also in the middle of a draw; the scores are those of an experiment that was not interrupted."""
     folder, _ = done
-    known = {"models": folder / "models", "classifier": folder / "classifier.keras"}
+    known = {"models": str(folder / "models"), "classifier": str(folder / "classifier.keras")}
     add = scoring.ExperimentFolder.add_score
 
     def add_once(self, row):

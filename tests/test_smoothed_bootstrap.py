@@ -10,14 +10,25 @@ POINTS = np.random.default_rng(0).normal(size=(7, 3)).astype(np.float32) * [3.0,
 COVARIANCES = [("full", 2), ("diagonal", None), ("spherical", None)]
 
 
+VARIANCES = np.float32([0.25, 0.04, 0.01])
+FACTORS = np.float32([[0.5, 0.0], [-0.2, 0.3], [0.0, 0.1]])
+
+
+@pytest.fixture(params=["diagonal", "low rank"])
+def factors(request):
+    """Of the noise."""
+    return FACTORS if request.param == "low rank" else FACTORS[:, :0]
+
+
 @pytest.fixture
-def bootstrap():
-    noise = tfd.MultivariateNormalDiag(scale_diag=[0.5, 0.2, 0.1])
-    return SmoothedBootstrap(tf.constant(POINTS, tf.float32), noise)
+def bootstrap(factors):
+    return SmoothedBootstrap(tf.constant(POINTS, tf.float32), VARIANCES, factors)
 
 
-def test_density_is_that_of_the_mixture(bootstrap):
-    components = tfd.MultivariateNormalDiag(tf.constant(POINTS, tf.float32), [0.5, 0.2, 0.1])
+def test_density_is_that_of_the_mixture(bootstrap, factors):
+    covariance = np.diag(VARIANCES) + factors @ factors.T
+    points = tf.constant(POINTS, tf.float32)
+    components = tfd.MultivariateNormalFullCovariance(points, covariance)
     mixture = tfd.MixtureSameFamily(tfd.Categorical(tf.zeros(7)), components)
     values = tf.random.stateless_normal([2, 5, 3], [0, 1])
     log_probs = bootstrap.log_prob(values)
@@ -28,11 +39,11 @@ def test_density_is_that_of_the_mixture(bootstrap):
     np.testing.assert_allclose(bootstrap.mean(), mixture.mean(), rtol=1e-5)
 
 
-def test_samples_are_points_with_noise(bootstrap):
+def test_samples_are_points_with_noise(bootstrap, factors):
     samples = bootstrap.sample(40_000, seed=(1, 2)).numpy()
     np.testing.assert_array_equal(samples, bootstrap.sample(40_000, seed=(1, 2)))
     assert np.any(samples != bootstrap.sample(40_000, seed=(1, 3)))
-    expected = np.cov(POINTS.T, ddof=0) + np.diag([0.5, 0.2, 0.1]) ** 2
+    expected = np.cov(POINTS.T, ddof=0) + np.diag(VARIANCES) + factors @ factors.T
     np.testing.assert_allclose(np.cov(samples.T), expected, atol=0.15)
     np.testing.assert_allclose(samples.mean(axis=0), POINTS.mean(axis=0), atol=0.05)
     assert bootstrap.sample((2, 4), seed=(1, 2)).shape == (2, 4, 3)

@@ -31,11 +31,15 @@ class ExperimentFolder:
     """
 
     def __init__(
-        self, path: str | Path, *, models: Path | None = None, classifier: Path | None = None
+        self,
+        path: str | Path,
+        *,
+        models: str | Path | None = None,
+        classifier: str | Path | None = None,
     ):
         self.path = Path(path)
-        self.models = models or self.path / "models"
-        self.classifier = classifier or self.path / "classifier.keras"
+        self.models = Path(models or self.path / "models")
+        self.classifier = Path(classifier or self.path / "classifier.keras")
         self.results = self.path / "results.json"
         self.report = self.path / "report.html"
         self._told = self.path / "experiment.json"

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import contextlib
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -76,29 +77,13 @@ def score(
         _Scored(fewshot.Unseen(each, images), fewshot.Adapter(each), of_flow)
         for each, of_flow in flows
     ]
-    console = Console(stderr=True)
-    bar = Progress(
-        *Progress.get_default_columns(),
-        TextColumn("{task.fields[step]}"),
-        console=console,
-        disable=not console.is_terminal,
-        transient=True,
-    )
-    with bar:
-        task = bar.add_task(
-            "few shots", total=config.draws * len(names), completed=len(rows), step=""
-        )
-
-        def on_step(step):
-            bar.update(task, step=f"adapting, step {step}")
-
+    with _show_bar(config.draws * len(names), completed=len(rows)) as (on_row, on_step):
         for draw in missing:
             for through in scored:
-                rows_of_draw = _score_draw(through, draw, done, config, place, data, judge, on_step)
-                for row in rows_of_draw:
+                for row in _score_draw(through, draw, done, config, place, data, judge, on_step):
                     place.add_score(row)
                     rows.append(row)
-                    bar.update(task, advance=1, step="")
+                    on_row()
             say(f"draw {draw + 1} of {config.draws}: {_in_words(rows, draw)}")
     return rows
 
@@ -135,6 +120,22 @@ def number_of_pictures(config: FewShotConfig, data: datasets.ImageSet) -> int:
     """How many pictures are drawn: not more than there are other real ones."""
     count = int(np.count_nonzero(data.train.labels == config.hold_out))
     return min(config.pictures, count - config.shots)
+
+
+@contextlib.contextmanager
+def _show_bar(
+    total: int, *, completed: int
+) -> Iterator[tuple[Callable[[], None], Callable[[int], None]]]:
+    """A bar on a terminal; yields what is called after each row, and after each step of an adaptation."""
+    console = Console(stderr=True)
+    columns = (*Progress.get_default_columns(), TextColumn("{task.fields[step]}"))
+    quiet = not console.is_terminal
+    with Progress(*columns, console=console, disable=quiet, transient=True) as bar:
+        task = bar.add_task("few shots", total=total, completed=completed, step="")
+        yield (
+            lambda: bar.update(task, advance=1, step=""),
+            lambda step: bar.update(task, step=f"adapting, step {step}"),
+        )
 
 
 def _judge(config, place: ExperimentFolder, data, say) -> evaluation.Judge:

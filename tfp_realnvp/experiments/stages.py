@@ -41,8 +41,8 @@ def few_shot(
     *,
     run_dir: str | Path | None = None,
     also: Sequence[str | Path] = (),
-    models: Path | None = None,
-    classifier: Path | None = None,
+    models: str | Path | None = None,
+    classifier: str | Path | None = None,
     say: Callable[[str], None] = say_on_standard_error,
 ) -> dict[str, Any]:
     """Train four models, choose one by validation, draw a label that it never saw from a few shots, and report.

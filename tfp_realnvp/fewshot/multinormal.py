@@ -141,8 +141,7 @@ def choose_floor(
         _check(others, covariance, rank, temperature, min(floors), bandwidth)
         moments = _moments(others, covariance, rank)
         centers = moments.centers(others, temperature, bandwidth)
-        for point in left_out:
-            scores += moments.log_probs(point, centers, floors, temperature * bandwidth)
+        scores += moments.log_likelihoods(left_out, centers, floors, temperature * bandwidth)
     return float(floors[int(np.argmax(scores))])
 
 
@@ -189,19 +188,28 @@ class _Moments(NamedTuple):
         factors = scale * self.directions.T * np.sqrt(variances - rest)
         return np.full(self.mean.size, scale**2 * rest), factors
 
-    def log_probs(self, point: np.ndarray, centers: np.ndarray, floors, scale: float) -> np.ndarray:
-        """Of a point [d] under a mixture of such Gaussians around centers [c, d], for each floor."""
-        deviations = point - centers
-        along = deviations if self.directions is None else deviations @ self.directions.T
-        across = np.sum(deviations**2, axis=-1) - np.sum(along**2, axis=-1)
-        result = []
-        for floor in floors:
-            variances, rest = (scale**2 * part for part in self.at_least(floor))
-            squares = np.sum(along**2 / variances, axis=-1) + across / rest
-            log_det = np.sum(np.log(variances)) + self.others * math.log(rest)
-            log_probs = -0.5 * (squares + log_det + point.size * math.log(2 * math.pi))
-            result.append(np.logaddexp.reduce(log_probs) - math.log(len(centers)))
-        return np.array(result)
+    def log_likelihoods(
+        self, points: np.ndarray, centers: np.ndarray, floors, scale: float
+    ) -> np.ndarray:
+        """Of points [n, d] under a mixture of such Gaussians around centers [c, d], for each floor."""
+        floored = [self.at_least(floor) for floor in floors]
+        variances = scale**2 * np.array([along for along, _ in floored])  # [floors, k]
+        rests = scale**2 * np.array([rest for _, rest in floored])
+        log_dets = np.sum(np.log(variances), axis=-1) + self.others * np.log(rests)
+        constants = log_dets + self.mean.size * math.log(2 * math.pi)
+        centers_along = self._along(centers)
+        result = np.zeros(len(floored))
+        for point, point_along in zip(points, self._along(points), strict=True):
+            along = (point_along - centers_along) ** 2
+            across = np.sum((point - centers) ** 2, axis=-1) - np.sum(along, axis=-1)
+            squares = along @ (1 / variances).T + across[:, None] / rests
+            log_probs = -0.5 * (squares + constants)
+            result += np.logaddexp.reduce(log_probs, axis=0) - math.log(len(centers))
+        return result
+
+    def _along(self, points: np.ndarray) -> np.ndarray:
+        """Points [n, d] in the coordinates of the directions, [n, k]."""
+        return points if self.directions is None else points @ self.directions.T
 
 
 def _moments(points, covariance, intrinsic_dimension) -> _Moments:

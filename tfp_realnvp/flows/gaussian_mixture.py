@@ -9,6 +9,7 @@ import tensorflow as tf
 from tensorflow_probability import distributions as tfd
 
 from tfp_realnvp.compute.random_numbers import normal_rows, uniform_rows
+from tfp_realnvp.flows.gaussian import gaussian
 from tfp_realnvp.flows.smoothed_bootstrap import SmoothedBootstrap
 
 __all__ = ["GaussianMixture"]
@@ -35,8 +36,8 @@ class GaussianMixture(NamedTuple):
     def distribution(self) -> tfd.Distribution:
         """As a distribution over float32 [d]."""
         if self.centers.shape[0] == 1:
-            return self._gaussian(self.centers[0])
-        return SmoothedBootstrap(self.centers, self._gaussian(tf.zeros_like(self.variances)))
+            return gaussian(self.centers[0], self.variances, self.factors)
+        return SmoothedBootstrap(self.centers, self.variances, self.factors)
 
     def rows(self, seed: tf.Tensor, first, last, *, temperature=1.0) -> tf.Tensor:
         """Points from an endless table, of which any rows can be made without the others.
@@ -66,10 +67,3 @@ class GaussianMixture(NamedTuple):
         """Of each number by itself, float32 [d]."""
         within = self.variances + tf.reduce_sum(tf.square(self.factors), axis=1)
         return tf.sqrt(within + tf.math.reduce_variance(self.centers, axis=0))
-
-    def _gaussian(self, mean) -> tfd.Distribution:
-        if self.factors.shape[1] == 0:
-            return tfd.MultivariateNormalDiag(mean, tf.sqrt(self.variances))
-        return tfd.MultivariateNormalDiagPlusLowRankCovariance(
-            loc=mean, cov_diag_factor=self.variances, cov_perturb_factor=self.factors
-        )
