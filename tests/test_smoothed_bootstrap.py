@@ -8,8 +8,6 @@ from tfp_realnvp.flows.smoothed_bootstrap import SmoothedBootstrap
 
 POINTS = np.random.default_rng(0).normal(size=(7, 3)).astype(np.float32) * [3.0, 1.0, 0.2]
 COVARIANCES = [("full", 2), ("diagonal", None), ("spherical", None)]
-
-
 VARIANCES = np.float32([0.25, 0.04, 0.01])
 FACTORS = np.float32([[0.5, 0.0], [-0.2, 0.3], [0.0, 0.1]])
 

@@ -48,13 +48,28 @@ def write_report(result: dict[str, Any], place: ExperimentFolder) -> None:
       place: the folder of the experiment.
     """
     config = result["config"]
-    label, shots, draws = config["hold_out"], config["shots"], config["draws"]
-    title = f"New pictures of label {label} from {shots} shots"
+    title = f"New pictures of label {config['hold_out']} from {config['shots']} shots"
     parts = [
         page.paragraph(
-            f"Models learned the images of {config['dataset']} without label {label}. From {shots} images of "
-            f"it, {result['pictures']:,} new ones were drawn on each route, in {draws} draws of other shots."
+            f"Models learned the images of {config['dataset']} without label {config['hold_out']}. From "
+            f"{config['shots']} images of it, {result['pictures']:,} new ones were drawn on each route, in "
+            f"{config['draws']} draws of other shots."
         ),
+        *_models(result, place),
+        *_routes(result, place),
+        *_scores(result),
+        "<h2>A morph</h2>",
+        page.picture(
+            place.picture("morph"),
+            "From an image to another and back: images above, latents below.",
+        ),
+        *_how_it_was_made(result),
+    ]
+    page.write(place.report, title, parts)
+
+
+def _models(result, place: ExperimentFolder) -> list[str]:
+    return [
         "<h2>The models</h2>",
         _models_table(result),
         page.picture(
@@ -70,7 +85,13 @@ def write_report(result: dict[str, Any], place: ExperimentFolder) -> None:
             page.picture(place.picture(f"model_{name}"), f"The same of {name}.")
             for name in result["also"]
         ),
-        f"<h2>The routes to label {label}</h2>",
+    ]
+
+
+def _routes(result, place: ExperimentFolder) -> list[str]:
+    shots = result["config"]["shots"]
+    return [
+        f"<h2>The routes to label {result['config']['hold_out']}</h2>",
         page.paragraph(
             f"Through {result['chosen']}, the best model by validation. Pictures of the first draw."
         ),
@@ -78,6 +99,14 @@ def write_report(result: dict[str, Any], place: ExperimentFolder) -> None:
             page.picture(place.picture(f"route_{name}"), f"{name}: {_describe(name, shots)}.")
             for name in result["routes"]
         ),
+    ]
+
+
+def _scores(result) -> list[str]:
+    meanings = (
+        f"<dt>{name}</dt><dd>{html.escape(about)}.</dd>" for name, (_, about) in SCORES.items()
+    )
+    return [
         "<h2>Scores</h2>",
         page.paragraph(_verdict(result)),
         _scores_table(result["routes"], SCORES),
@@ -85,25 +114,17 @@ def write_report(result: dict[str, Any], place: ExperimentFolder) -> None:
             "The same shots, draw by draw: how the scores differ from those of small affine maps of the shots."
         ),
         _scores_table(result["beside_affine_maps"], COMPARED, signed=True),
-        "<dl>"
-        + "".join(
-            f"<dt>{name}</dt><dd>{html.escape(about)}.</dd>" for name, (_, about) in SCORES.items()
-        )
-        + "</dl>",
-        "<h2>A morph</h2>",
-        page.picture(
-            place.picture("morph"),
-            "From an image to another and back: images above, latents below.",
-        ),
+        "<dl>" + "".join(meanings) + "</dl>",
+    ]
+
+
+def _how_it_was_made(result) -> list[str]:
+    versions = ", ".join(f"{name} {version}" for name, version in result["versions"].items())
+    return [
         "<h2>How it was made</h2>",
         page.paragraph(result["command"], tag="code"),
-        page.paragraph(
-            f"On {result['device']}, with "
-            + ", ".join(f"{name} {version}" for name, version in result["versions"].items())
-            + "."
-        ),
+        page.paragraph(f"On {result['device']}, with {versions}."),
     ]
-    page.write(place.report, title, parts)
 
 
 def in_words(scores: dict[str, Any], score: str, *, signed: bool = False) -> str:
