@@ -15,7 +15,7 @@ from conftest import of_dense_runs
 from PIL import Image
 
 from tfp_realnvp import cli, datasets, training, views
-from tfp_realnvp.cli import commands, options, questions
+from tfp_realnvp.cli import options, questions, transfers
 from tfp_realnvp.cli.config_options import make_config
 from tfp_realnvp.cli.main import app, with_options
 from tfp_realnvp.training.config import TrainingConfig
@@ -98,7 +98,7 @@ def test_help_does_not_wait_for_tensorflow(program):
 
 @pytest.mark.slow
 def test_standard_error_may_be_closed():
-    code = "from tfp_realnvp.cli import output; output.load_commands(); print('loaded')"
+    code = "from tfp_realnvp.cli import output; output.load('commands'); print('loaded')"
     process = subprocess.run(
         ["sh", "-c", '"$0" -c "$1" 2>&-', sys.executable, code],
         check=False,
@@ -195,7 +195,7 @@ def test_transfer_to_a_label_that_was_learned(call, run_dir, tmp_path):
 @of_dense_runs
 def test_transfer_with_adaptation(call, run_dir, tmp_path, monkeypatch):
     """Routes through latents, and the export, are those of the adapted flow."""
-    monkeypatch.setattr(commands, "ADAPTATION_STEPS", 3)
+    monkeypatch.setattr(transfers, "ADAPTATION_STEPS", 3)
     results = []
     for number, adapt in enumerate([["--no-adapt"], []]):
         folders = (
@@ -225,7 +225,7 @@ def test_transfer_with_adaptation(call, run_dir, tmp_path, monkeypatch):
 @pytest.mark.slow
 @of_dense_runs
 def test_transfer_from_one_shot(call, run_dir, tmp_path, monkeypatch):
-    monkeypatch.setattr(commands, "ADAPTATION_STEPS", 3)
+    monkeypatch.setattr(transfers, "ADAPTATION_STEPS", 3)
     one = ("--shots", 1, "--output-dir", tmp_path / "one")
     status, printed, _ = call("transfer", run_dir, *one, "--json")
     assert status == 0

@@ -95,16 +95,31 @@ def test_clusters_are_found():
         flow.adapt(images[:2])
 
 
-def test_draws_from_the_gaussians_in_their_shares(flow):
+def check_draws(flow, latents, temperature):
+    """Latents come from the Gaussians in their shares, with their means and standard deviations."""
     means, scales, shares = mixture_of(flow)
-    latents = flow.draw_latents(COUNT, 0.5, SEED).numpy()
     chosen = np.argmax(each_log_prob(flow, latents), axis=1)
-    np.testing.assert_allclose(np.bincount(chosen) / COUNT, shares, atol=0.015)
+    np.testing.assert_allclose(np.bincount(chosen) / len(latents), shares, atol=0.015)
     for place in range(3):
         own = latents.reshape(-1, 16)[chosen == place]
         np.testing.assert_allclose(np.mean(own, axis=0), means[place], atol=0.1)
-        np.testing.assert_allclose(np.std(own, axis=0), 0.5 * scales[place], rtol=0.1)
+        np.testing.assert_allclose(np.std(own, axis=0), temperature * scales[place], rtol=0.1)
+
+
+def test_draws_from_the_gaussians_in_their_shares(flow):
+    latents = flow.draw_latents(COUNT, 0.5, SEED).numpy()
+    check_draws(flow, latents, 0.5)
     np.testing.assert_array_equal(flow.draw_latents(4, 0.5, SEED, first=4), latents[4:8])
+
+
+def test_base_distribution_draws_from_the_chosen_gaussians_only(flow):
+    base = flow.base_distribution()
+    check_draws(flow, base.sample(COUNT, seed=SEED).numpy(), 1)
+    assert base.sample((2, 3), seed=SEED).shape == (2, 3, *SHAPE)
+    draw = tf.function(lambda: base.sample(COUNT, seed=SEED)).get_concrete_function()
+    tensors = [output for op in draw.graph.get_operations() for output in op.outputs]
+    sizes = [tensor.shape.num_elements() or 0 for tensor in tensors]
+    assert max(sizes) == COUNT * 16
 
 
 def test_samples(flow):

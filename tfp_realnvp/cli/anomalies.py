@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 import typer
 
 from tfp_realnvp.cli.options import Dataset, Json, ManualDir, Overwrite, Resize, Run, SkipUnreadable
-from tfp_realnvp.cli.output import load_questions, show
+from tfp_realnvp.cli.output import load, show
 
 __all__ = ["anomalies"]
 
@@ -51,10 +51,10 @@ def anomalies(
 
     Example: tfp-realnvp anomalies saved_models/mnist_0_8 --images-dir my_letters
     """
-    questions = load_questions()
-    result = questions.anomalies(
+    recognition = load("recognition")
+    result = recognition.anomalies(
         run,
-        images_from=questions.PngFolder(images_dir, resize, skip_unreadable),
+        images_from=recognition.PngFolder(images_dir, resize, skip_unreadable),
         dataset=dataset,
         manual_dir=None if manual_dir is None else str(manual_dir),
         split=split,

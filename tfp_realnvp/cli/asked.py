@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from tfp_realnvp import datasets, flows, hardware
-from tfp_realnvp.cli.commands import load_data
 from tfp_realnvp.cli.few_shot_runs import few_shots_of, read_points
+from tfp_realnvp.cli.run_data import load_data
 from tfp_realnvp.files import check_output, replacing
 from tfp_realnvp.training.config import TrainingConfig
 from tfp_realnvp.training.images import load_images

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from tfp_realnvp.cli.options import Dataset, Json, ManualDir, Overwrite, Resize, SkipUnreadable
-from tfp_realnvp.cli.output import load_questions, show
+from tfp_realnvp.cli.output import load, show
 
 __all__ = ["classify"]
 
@@ -53,10 +53,10 @@ def classify(
     Example: tfp-realnvp classify runs/digits --images-dir my_digits
     """
     by_label = _by_label(runs)
-    questions = load_questions()
-    result = questions.classify(
+    recognition = load("recognition")
+    result = recognition.classify(
         by_label,
-        images_from=questions.PngFolder(images_dir, resize, skip_unreadable),
+        images_from=recognition.PngFolder(images_dir, resize, skip_unreadable),
         dataset=dataset,
         manual_dir=None if manual_dir is None else str(manual_dir),
         unlike=unlike,

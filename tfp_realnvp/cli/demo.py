@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from tfp_realnvp.cli.options import Json
-from tfp_realnvp.cli.output import load_commands, show, summary, transfer_lines
+from tfp_realnvp.cli.output import load, show, summary, transfer_lines
 
 __all__ = ["demo"]
 
@@ -21,7 +21,7 @@ def demo(
     as_json: Json = False,
 ):
     """The whole story in a minute: learn digits 0 to 8, draw new 9s from ten examples, export."""
-    result = load_commands().demo(run_dir, overwrite=overwrite)
+    result = load("commands").demo(run_dir, overwrite=overwrite)
     show(
         result,
         as_json,

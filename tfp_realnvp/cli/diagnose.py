@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from tfp_realnvp.cli.options import Dataset, Json, ManualDir, Overwrite, Run, Seed
-from tfp_realnvp.cli.output import load_questions, show
+from tfp_realnvp.cli.output import load, show
 
 __all__ = ["diagnose"]
 
@@ -32,7 +32,7 @@ def diagnose(
 
     Example: tfp-realnvp diagnose saved_models/mnist_0_8
     """
-    result = load_questions().diagnose(
+    result = load("questions").diagnose(
         run,
         count=images,
         dataset=dataset,

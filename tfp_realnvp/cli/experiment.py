@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from tfp_realnvp.cli.options import Json, duration, integers, seconds
-from tfp_realnvp.cli.output import load_commands, show
+from tfp_realnvp.cli.output import load, show
 from tfp_realnvp.experiments.config import MODELS, FewShotConfig
 
 __all__ = ["experiment"]
@@ -93,7 +93,7 @@ def few_shot(
             f"`hold_out` and `shots` must not both have several values, received {hold_out} and {shots}."
         )
     by = several[0] if several else None
-    result = load_commands().few_shot(
+    result = load("commands").few_shot(
         config,
         output_dir,
         run_dir=run,

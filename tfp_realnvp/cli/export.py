@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from tfp_realnvp.cli.options import Json, Run, integers
-from tfp_realnvp.cli.output import load_commands, show
+from tfp_realnvp.cli.output import load, show
 from tfp_realnvp.serving.limits import MAX_IMAGES
 
 __all__ = ["export"]
@@ -44,7 +44,7 @@ def export(
     deploy/README.md shows how to serve it.
     """
     sizes = integers(warm_up_requests, "batch sizes")
-    result = load_commands().export(
+    result = load("commands").export(
         run, folder, max_images=max_images, warm_up_requests=sizes, overwrite=overwrite
     )
     show(result, as_json, f"the SavedModel is in {result['output']}, {result['bytes']:,} bytes")

@@ -17,7 +17,7 @@ from tfp_realnvp.cli.options import (
     Seed,
     SkipUnreadable,
 )
-from tfp_realnvp.cli.output import load_questions, show
+from tfp_realnvp.cli.output import load, show
 from tfp_realnvp.queries.masks import NAMES
 
 __all__ = ["fill"]
@@ -63,7 +63,7 @@ def fill(
 
     Example: tfp-realnvp fill runs/digits --mask upper
     """
-    questions = load_questions()
+    questions = load("questions")
     result = questions.fill(
         run,
         mask=mask,

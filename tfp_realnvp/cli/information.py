@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from tfp_realnvp.cli.options import Json, Run, Seed
-from tfp_realnvp.cli.output import load_questions, show
+from tfp_realnvp.cli.output import load, show
 
 __all__ = ["information"]
 
@@ -24,7 +24,7 @@ def information(
 
     Example: tfp-realnvp information saved_models/mnist_0_8
     """
-    result = load_questions().information(run, samples=samples, seed=seed)
+    result = load("questions").information(run, samples=samples, seed=seed)
     rows = _rows(result)
     width = max(map(len, rows))
     show(result, as_json, *(f"{name:<{width}}  {value}" for name, value in rows.items()))

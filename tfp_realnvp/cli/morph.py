@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from tfp_realnvp.cli.options import LARGEST_SEED, Dataset, Json, ManualDir, Overwrite, Run
-from tfp_realnvp.cli.output import load_commands, show
+from tfp_realnvp.cli.output import load, show
 
 __all__ = ["morph"]
 
@@ -32,7 +32,7 @@ def morph(
     as_json: Json = False,
 ):
     """Animate one image into another and back, beside its latent."""
-    result = load_commands().morph(
+    result = load("commands").morph(
         run,
         from_label=from_label,
         to_label=to_label,

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import json
 import os
 import sys
 from collections.abc import Callable, Iterator
+from types import ModuleType
 from typing import Any
 
 from rich.console import Console
 from rich.progress import Progress
 
-__all__ = [
-    "load_commands", "load_questions", "quiet_start", "show", "show_bar", "summary", "transfer_lines",
-]  # fmt: skip
+__all__ = ["load", "quiet_start", "show", "show_bar", "summary", "transfer_lines"]
 
 # the scores of pictures in metrics.json, and what people are told that they are of
 PICTURES = {"pictures": "pictures drawn", "pictures_learned": "images learned from"}
@@ -44,18 +44,10 @@ def quiet_start() -> Iterator[None]:
         os.close(nowhere)
 
 
-def load_commands():
-    """The module that does what commands do; importing it takes seconds."""
+def load(name: str) -> ModuleType:
+    """The module of this folder that does what a command is for; importing it takes seconds."""
     with quiet_start():
-        from tfp_realnvp.cli import commands  # noqa: PLC0415
-    return commands
-
-
-def load_questions():
-    """As `load_commands`, for the commands that put a question to a distribution."""
-    with quiet_start():
-        from tfp_realnvp.cli import questions  # noqa: PLC0415
-    return questions
+        return importlib.import_module(f"tfp_realnvp.cli.{name}")
 
 
 @contextlib.contextmanager

@@ -1,12 +1,11 @@
-"""What the commands do that put a question to a distribution: score, fill, classify, anomalies and others."""
+"""What `score`, `fill`, `diagnose` and `information` do: they put a question to a distribution."""
 
 from __future__ import annotations
 
 import functools
-import hashlib
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,6 @@ from tfp_realnvp.cli.asked import (
     PngFolder,
     begin,
     images_asked,
-    images_of_label,
     learned_images,
     test_images,
     write_csv,
@@ -26,19 +24,13 @@ from tfp_realnvp.cli.output import show_bar
 from tfp_realnvp.files import check_output, replacing, write_json
 from tfp_realnvp.training.run_folder import RunFolder
 
-__all__ = ["PngFolder", "anomalies", "classify", "diagnose", "fill", "information", "score"]
+__all__ = ["PngFolder", "diagnose", "fill", "information", "score"]
 
 Result = dict[str, Any]
 
-
-FOUND = ("anomalies.csv", "anomalies.json", "anomalies.png")  # what `anomalies` writes
-SHOWN = 40  # anomalies in the picture
-COMPARED = 20_000  # learned images that others are compared with
-NONE = -1  # the label of images that are of none of the classes
 DIAGNOSED = ("latents.png", "bits.png", "diagnosis.json")  # what `diagnose` writes
 ESTIMATED = 100  # images whose estimates' errors are said
 FILLED = ("completions.png", "completions.npz")  # what `fill` writes
-CLASSIFIED = ("predictions.csv", "classes.json", "confusion.png", "reliability.png")  # `classify`
 
 
 def score(
@@ -93,157 +85,6 @@ def score(
         write_csv(columns, output)
         result["output"] = str(output)
     return result | images_from.result()
-
-
-def anomalies(
-    run_dir: Path,
-    *,
-    images_from: PngFolder,
-    dataset: str | None,
-    manual_dir: str | None,
-    split: str,
-    false_positives: float,
-    use_labels: bool,
-    output_dir: Path | None,
-    overwrite: bool,
-) -> Result:
-    """Find images that are not like those that a run learned, with a threshold from its validation images."""
-    run, folder, flow = begin(run_dir, "anomalies", FOUND, output_dir, overwrite)
-    names, images, known = images_asked(run, flow, images_from, dataset, manual_dir, split, ())
-    train, others = learned_images(run, flow)
-    detector = _detector(
-        flow, train, others, flow.levels, folder, false_positives, use_labels=use_labels
-    )
-    surprises = detector.surprises(images)
-    total = -detector.score_samples(images)
-    found = total > -detector.offset_
-    order = [position for position in np.argsort(-total, kind="stable") if found[position]]
-    columns = {"image": names, "anomaly": found, "surprise": total}
-    write_csv({**columns, **surprises}, folder / FOUND[0])
-    result: Result = {
-        "images": len(images),
-        "anomalies": len(order),
-        "strangest": [names[position] for position in order[:SHOWN]],
-        "threshold": -detector.offset_,
-        "false_positives": false_positives,
-        "output_dir": str(folder),
-    }
-    if known is not None and dataset is None and split == "test":
-        same = np.isin(known, np.unique(train.labels))
-        rate = queries.share_of(np.asarray(np.sum(found[same])), int(np.sum(same)))
-        result["false_positive_rate"] = {
-            "share": float(rate.probability),
-            "low": float(rate.low),
-            "high": float(rate.high),
-        }
-    if order:
-        chosen = order[:SHOWN]
-        weighed = {
-            name: values + np.log(detector.shares_[name]) for name, values in surprises.items()
-        }
-        titles = [
-            f"{max(weighed, key=lambda name: weighed[name][position])} {total[position]:.0f}"
-            for position in chosen
-        ]
-        picture = views.titled_grid(images[chosen], titles, levels=flow.levels)
-        views.write_png(picture, folder / FOUND[2])
-    result |= images_from.result()
-    write_json(result, folder / FOUND[1])
-    return result
-
-
-def _detector(
-    distribution: Any,
-    train: datasets.LabelledImages,
-    others: datasets.LabelledImages,
-    levels: int,
-    folder: Path,
-    false_positives: float,
-    *,
-    use_labels: bool,
-) -> queries.AnomalyDetector:
-    """A detector of what is not like the images for training, whose threshold rests on others like them.
-
-    With labels, a classifier of them is trained, and kept in the folder.
-    """
-    classifier = None
-    if use_labels and len(np.unique(train.labels)) > 1:
-        digest = hashlib.sha256(train.images.tobytes() + train.labels.astype("<i8").tobytes())
-        cache = folder / f"classifier_{digest.hexdigest()[:16]}.keras"
-        classifier = evaluation.Classifier(train.images, train.labels, levels=levels, cache=cache)
-    some = np.random.default_rng(0).permutation(len(train))[:COMPARED]
-    return queries.AnomalyDetector(
-        distribution,
-        train.images[some],
-        classifier=classifier,
-        false_positives=false_positives,
-    ).fit(others.images)
-
-
-def classify(
-    runs: Mapping[int | None, Path],
-    *,
-    images_from: PngFolder,
-    dataset: str | None,
-    manual_dir: str | None,
-    unlike: float | None,
-    output_dir: Path | None,
-    overwrite: bool,
-) -> Result:
-    """Recognize labels by Bayes' rule, with probabilities that are calibrated on images that were put aside.
-
-    The runs are one of a flow with labels (its key is None), or one for each label. With `unlike`, this share
-    of the images that are put aside may be called images of no label.
-    """
-    first, *_ = runs.values()
-    run, folder, flow = begin(first, "classified", CLASSIFIED, output_dir, overwrite)
-    if None in runs:
-        if not flow.labels:
-            raise ValueError(
-                f"the run in {first} must be of a flow with labels: train it by `train --conditional`, or give "
-                "a run for each label, as LABEL=RUN."
-            )
-        classes, (train, validation) = queries.ClassDistributions(flow), learned_images(run, flow)
-    else:
-        several = {label: RunFolder(path) for label, path in runs.items() if label is not None}
-        loaded = {label: run.load_model() for label, run in several.items()}
-        parts = [images_of_label(several[label], loaded[label], label) for label in sorted(several)]
-        classes = queries.ClassDistributions(loaded)
-        train, validation = (datasets.concatenate(part) for part in zip(*parts, strict=True))
-    classes.calibrate(validation.images, validation.labels)
-    labels = classes.labels.tolist() if unlike is None else None
-    names, images, known = images_asked(run, flow, images_from, dataset, manual_dir, "test", labels)
-    probabilities = classes.predict_proba(images)
-    found = classes.labels[np.argmax(probabilities, axis=1)]
-    result: Result = {
-        "images": len(images),
-        "temperature": classes.temperature,
-        "output_dir": str(folder),
-    }
-    if known is not None:
-        is_known = np.isin(known, classes.labels)
-        scores = evaluation.score_classes(probabilities[is_known], known[is_known], classes.labels)
-        views.write_png(
-            views.confusion(np.array(scores["confusion"]), classes.labels), folder / CLASSIFIED[2]
-        )
-        views.write_png(views.reliability(scores["reliability"]), folder / CLASSIFIED[3])
-        result |= scores
-    if unlike is not None:
-        detector = _detector(
-            classes, train, validation, flow.levels, folder, unlike, use_labels=True
-        )
-        is_like = detector.predict(images) == 1
-        found = np.where(is_like, found, NONE)
-        result |= {"false_positives": unlike, "of_no_label": int(np.sum(~is_like))}
-        if known is not None and not is_known.all():
-            result["others_found"] = float(np.mean(~is_like[~is_known]))
-    columns = {"image": names, "label": found, "probability": probabilities.max(axis=1)}
-    if known is not None:
-        columns["true_label"] = known
-    result |= images_from.result()
-    write_csv(columns, folder / CLASSIFIED[0])
-    write_json(result, folder / CLASSIFIED[1])
-    return result
 
 
 def diagnose(

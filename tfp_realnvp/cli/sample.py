@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from tfp_realnvp.cli.options import Devices, Json, Overwrite, Run, Seed, integers
-from tfp_realnvp.cli.output import load_commands, show
+from tfp_realnvp.cli.output import load, show
 
 __all__ = ["sample"]
 
@@ -40,7 +40,7 @@ def sample(
     Example: tfp-realnvp sample saved_models/mnist_0_8 --num 100000 --output digits.npz
     """
     chosen = integers(labels)
-    result = load_commands().sample(
+    result = load("commands").sample(
         run,
         num=num,
         labels=chosen,

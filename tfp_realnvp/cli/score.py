@@ -19,7 +19,7 @@ from tfp_realnvp.cli.options import (
     SkipUnreadable,
     integers,
 )
-from tfp_realnvp.cli.output import load_questions, show
+from tfp_realnvp.cli.output import load, show
 
 __all__ = ["score"]
 
@@ -63,7 +63,7 @@ def score(
     Example: tfp-realnvp score saved_models/mnist_0_8 --images-dir my_letters --rarer 1000 --output scores.csv
     """
     chosen = integers(labels)
-    questions = load_questions()
+    questions = load("questions")
     result = questions.score(
         run,
         dataset=dataset,

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from tfp_realnvp.cli.options import Dataset, Json, ManualDir, Overwrite, Run, Seed
-from tfp_realnvp.cli.output import load_commands, show, transfer_lines
+from tfp_realnvp.cli.output import load, show, transfer_lines
 from tfp_realnvp.fewshot.route import (
     ADAPTED,
     FOR_PICTURES,
@@ -123,7 +123,7 @@ def transfer(
         adapted=adapt,
         maps=default.maps if maps is None else maps,
     )
-    result = load_commands().transfer(
+    result = load("transfers").transfer(
         run,
         route,
         label=label,

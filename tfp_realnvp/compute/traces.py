@@ -1,4 +1,4 @@
-"""Compiled functions, traced again when their variables are replaced."""
+"""Compiled functions: traced again when their variables are replaced, and where they are not wanted."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 import tensorflow as tf
 
-__all__ = ["Traces", "any_rows", "many_models"]
+__all__ = ["Traces", "any_rows", "many_models", "without_compiling"]
 
 
 class Traces:
@@ -73,3 +73,14 @@ def many_models() -> Iterator[None]:
         yield
     finally:
         logger.removeFilter(other)
+
+
+@contextlib.contextmanager
+def without_compiling() -> Iterator[None]:
+    """Run TensorFlow's functions operation by operation: to compile them for one call takes longer."""
+    before = tf.config.functions_run_eagerly()
+    tf.config.run_functions_eagerly(True)
+    try:
+        yield
+    finally:
+        tf.config.run_functions_eagerly(before)

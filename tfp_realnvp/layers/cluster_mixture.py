@@ -192,6 +192,17 @@ def _gaussians(means, scales) -> tfd.Distribution:
 class _Mixture(tfd.MixtureSameFamily):
     """One that takes one Gaussian after the other: memory does not grow with their number times the rows."""
 
+    def _sample_n(self, n, seed=None):
+        """Draw from the chosen Gaussians only, where the parent class draws from all."""
+        of_gaussian, of_values = tfp.random.split_seed(seed, salt="mixture")
+        chosen = self.mixture_distribution.sample(n, seed=of_gaussian)
+        gaussians = self.components_distribution.distribution
+        means, scales = (
+            tf.gather(tf.convert_to_tensor(parameter), chosen)
+            for parameter in (gaussians.loc, gaussians.scale)
+        )
+        return _gaussians(means, scales).sample(seed=of_values)
+
     def log_probs(self, x) -> tf.Tensor:
         """Of x [..., *event_shape] and each Gaussian together, float32 [number of Gaussians, ...]."""
         gaussians = self.components_distribution.distribution
