@@ -142,7 +142,7 @@ def in_words(scores: dict[str, Any], score: str, *, signed: bool = False) -> str
 def _verdict(result: dict[str, Any]) -> str:
     routes = result["routes"]
     frechet = {name: in_words(scores, "frechet") for name, scores in routes.items()}
-    best = min(set(ROUTES) & set(routes), key=lambda name: routes[name]["frechet"]["mean"])
+    best = min(set(routes) - set(CONTROLS), key=lambda name: routes[name]["frechet"]["mean"])
     beside = result["beside_affine_maps"][best]
     return (
         f"By the Frechet distance, the pictures of {best} are nearest to real ones: {frechet[best]}. Affine "
