@@ -235,6 +235,9 @@ def test_other_runs_are_scored_too(done, tmp_path, capsys):
     assert result["command"].endswith("--seed 0 --also other")
     text = (folder / "report.html").read_text()
     assert "adapted_other: " in text and ", through other." in text
+    drawn = {name: scores["frechet"]["mean"] for name, scores in result["routes"].items()}
+    best = min(set(drawn) - set(CONTROLS), key=lambda name: drawn[name])
+    assert f"the pictures of {best} are nearest to real ones" in text
     assert text.count("data:image/png;base64,") == 3 + len(ROUTE_NAMES) + 2
     few_shot(SMALL, folder, say=print)
     assert rows_of(folder) == [*rows, row]  # nothing is lost
