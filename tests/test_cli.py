@@ -1,7 +1,6 @@
 import dataclasses
 import json
 import shutil
-import signal
 import subprocess
 import sys
 import time
@@ -14,8 +13,8 @@ import typer
 from conftest import of_dense_runs
 from PIL import Image
 
-from tfp_realnvp import cli, datasets, training, views
-from tfp_realnvp.cli import options, questions, transfers
+from tfp_realnvp import cli, datasets, training
+from tfp_realnvp.cli import options
 from tfp_realnvp.cli.config_options import make_config
 from tfp_realnvp.cli.main import app, with_options
 from tfp_realnvp.training.config import TrainingConfig
@@ -141,117 +140,6 @@ def test_score_of_other_data(call, run_dir, tmp_path):
     np.savez(tmp_path / "other.npz", images=digits.images, labels=digits.labels)
     status, _, errors = call("score", run_dir, "--dataset", f"npz:{tmp_path / 'other.npz'}")
     assert status == 2 and "17 grey levels" in errors and "None" not in errors
-
-
-@pytest.mark.slow
-@of_dense_runs
-def test_transfer(call, run_dir, tmp_path):
-    status, printed, _ = call(
-        "transfer", run_dir, "--no-adapt", "--shots", 5, "--covariance", "full", "--intrinsic-dimension", 3,
-        "--temperature", 0.8, "--output-dir", tmp_path / "nines", "--export", tmp_path / "saved",
-        "--json",
-    )  # fmt: skip
-    assert status == 0
-    result = json.loads(printed)
-    assert result["saved_model"] == str(tmp_path / "saved" / "1")
-    card = (tmp_path / "saved" / "1" / "assets.extra" / "model_card.md").read_text()
-    assert "It draws more of the 5 shots of label 9" in card
-    score = result["bits_per_dim"]["latent_chosen"]
-    assert f"| 40 other images like the shots | {score:.4f} |" in card
-    assert result["unseen_images"] == 40 and not result["learned"]
-    bits = json.loads((tmp_path / "nines" / "metrics.json").read_text())["bits_per_dim"]
-    ways = [
-        f"{place}_{way}"
-        for place in ("latent", "pixels")
-        for way in ("diagonal", "low_rank", "chosen")
-    ]
-    assert set(bits) == {"flow", *ways} and all(np.isfinite(list(bits.values())))
-    assert bits["latent_diagonal"] < bits["pixels_diagonal"]
-    assert bits["latent_chosen"] != bits["latent_low_rank"]
-    assert {path.name for path in (tmp_path / "nines").iterdir()} == {
-        "comparison.png", "samples.png", "metrics.json", "config.json", "model.keras", "shots.npz",
-    }  # fmt: skip
-
-
-@pytest.mark.slow
-@of_dense_runs
-def test_transfer_to_a_label_that_was_learned(call, run_dir, tmp_path):
-    arguments = (
-        "transfer",
-        run_dir,
-        "--label",
-        3,
-        "--shots",
-        3,
-        "--output-dir",
-        tmp_path / "threes",
-    )
-    status, printed, _ = call(*arguments)
-    assert status == 0
-    assert printed.startswith("label 3 is not new to the model: it was learned\n")
-
-
-@pytest.mark.slow
-@of_dense_runs
-def test_transfer_with_adaptation(call, run_dir, tmp_path, monkeypatch):
-    """Routes through latents, and the export, are those of the adapted flow."""
-    monkeypatch.setattr(transfers, "ADAPTATION_STEPS", 3)
-    results = []
-    for number, adapt in enumerate([["--no-adapt"], []]):
-        folders = (
-            "--output-dir",
-            tmp_path / f"out{number}",
-            "--export",
-            tmp_path / f"saved{number}",
-        )
-        status, printed, _ = call("transfer", run_dir, *adapt, *folders, "--json")
-        assert status == 0
-        results.append(json.loads(printed))
-    plain, adapted = results
-    assert not plain["adapted"] and adapted["adapted"]
-    for name, bits in plain["bits_per_dim"].items():
-        # the chosen one has maps after adaptation
-        same = name in ("pixels_diagonal", "pixels_low_rank")
-        assert (adapted["bits_per_dim"][name] == bits) == same, name
-    for name, result in (("0", plain), ("1", adapted)):
-        images = datasets.load("digits").test.only([9]).images
-        model = tf.saved_model.load(result["saved_model"])
-        score = np.mean(model.signatures["log_prob"](images=tf.constant(images))["bits_per_dim"])
-        assert score == pytest.approx(result["bits_per_dim"]["latent_chosen"], rel=1e-4), name
-    card = (tmp_path / "saved1" / "1" / "assets.extra" / "model_card.md").read_text()
-    assert "Before that, the flow was trained on from the shots" in card
-
-
-@pytest.mark.slow
-@of_dense_runs
-def test_transfer_from_one_shot(call, run_dir, tmp_path, monkeypatch):
-    monkeypatch.setattr(transfers, "ADAPTATION_STEPS", 3)
-    one = ("--shots", 1, "--output-dir", tmp_path / "one")
-    status, printed, _ = call("transfer", run_dir, *one, "--json")
-    assert status == 0
-    assert list(json.loads(printed)["routes"]) == ["latent_chosen", "pixels_chosen"]
-
-
-@of_dense_runs
-def test_transfer_from_png_files(call, run_dir, tmp_path):
-    shots = datasets.load("digits").test.only([9]).images[:5]
-    for index, image in enumerate(views.to_256_levels(shots, 17)):
-        views.write_png(image, tmp_path / "shots" / f"{index}.png")
-    status, printed, _ = call(
-        "transfer",
-        run_dir,
-        "--no-adapt",
-        "--shots-dir",
-        tmp_path / "shots",
-        "--output-dir",
-        tmp_path / "more",
-    )
-    assert status == 0 and "drew from 5 shots" in printed
-    chosen = json.loads((tmp_path / "more" / "metrics.json").read_text())["chosen"]
-    assert chosen == {"covariance": "full", "intrinsic_dimension": 4, "temperature": 0.7}
-    assert {path.name for path in (tmp_path / "more").iterdir()} == {
-        "comparison.png", "samples.png", "metrics.json", "config.json", "model.keras", "shots.npz",
-    }  # fmt: skip
 
 
 def test_morph(call, run_dir, tmp_path):
@@ -476,62 +364,3 @@ def test_labels():
     assert options.integers("0,2,4-6") == [0, 2, 4, 5, 6]
     assert options.integers("-3--1, 5,-1-1") == [-3, -2, -1, 5, -1, 0, 1]
     assert options.integers(None) == []
-
-
-@pytest.mark.parametrize("early", [False, True])
-def test_ctrl_c_in_a_destructor_is_not_ignored(monkeypatch, capsys, early):
-    """Also if it comes again before Python is done with ignoring it."""
-    set_timer, calls = signal.setitimer, []
-
-    def fire_at_once(which, seconds):
-        calls.append(seconds)
-        if len(calls) == 1 and early:
-            signal.raise_signal(signal.SIGALRM)
-        else:
-            set_timer(which, seconds)
-
-    class Dying:
-        def __del__(self):
-            signal.raise_signal(signal.SIGINT)
-
-    def score(*arguments, **options):
-        Dying()
-        time.sleep(60)
-
-    monkeypatch.setattr(signal, "setitimer", fire_at_once)
-    monkeypatch.setattr(questions, "score", score)
-    with pytest.raises(SystemExit) as end:
-        cli.main(["score", "run"])
-    assert end.value.code == 130 and capsys.readouterr().err == ""
-    assert sum(seconds > 0 for seconds in calls) == 1 + early
-
-
-def test_ctrl_c_that_native_code_turns_into_an_error(monkeypatch, capsys):
-    def score(*arguments, **options):
-        try:
-            signal.raise_signal(signal.SIGINT)
-        except KeyboardInterrupt:
-            raise SystemError("bad argument to internal function") from None
-
-    monkeypatch.setattr(questions, "score", score)
-    before = signal.getsignal(signal.SIGINT)
-    with pytest.raises(SystemExit) as end:
-        cli.main(["score", "run"])
-    assert end.value.code == 130 and capsys.readouterr().err == ""
-    assert signal.getsignal(signal.SIGINT) is before
-
-
-def test_errors_in_destructors_are_shown_with_debug_alone(monkeypatch, capsys):
-    class HalfBuilt:
-        def __init__(self):
-            raise KeyboardInterrupt
-
-        def __del__(self):
-            print(self.name)
-
-    monkeypatch.setattr(questions, "score", lambda *arguments, **options: HalfBuilt())
-    for debug, error in ([], ""), (["--debug"], "no attribute 'name'"):
-        with pytest.raises(SystemExit) as end:
-            cli.main(["score", "run", *debug])
-        printed = capsys.readouterr().err
-        assert end.value.code == 130 and error in printed and bool(printed) == bool(debug)

@@ -31,6 +31,9 @@ SHOWN = 40  # anomalies in the picture
 COMPARED = 20_000  # learned images that others are compared with
 NONE = -1  # the label of images that are of none of the classes
 
+# the distributions of labels, images that they have learned from, and others like them
+Classes = tuple[queries.ClassDistributions, datasets.LabelledImages, datasets.LabelledImages]
+
 
 def anomalies(
     run_dir: Path,
@@ -160,9 +163,8 @@ def classify(
         is_like = detector.predict(images) == 1
         found = np.where(is_like, found, NONE)
         result |= {"false_positives": unlike, "of_no_label": int(np.sum(~is_like))}
-        is_other = ~np.isin(known, classes.labels) if known is not None else np.array(False)
-        if is_other.any():
-            result["others_found"] = float(np.mean(~is_like[is_other]))
+        if known is not None and not (is_known := np.isin(known, classes.labels)).all():
+            result["others_found"] = float(np.mean(~is_like[~is_known]))
     columns = {"image": names, "label": found, "probability": probabilities.max(axis=1)}
     if known is not None:
         columns["true_label"] = known
@@ -172,12 +174,7 @@ def classify(
     return result
 
 
-_Classes = tuple[
-    queries.ClassDistributions, datasets.LabelledImages, datasets.LabelledImages
-]  # the distributions of labels, what they learned from, and other images like that
-
-
-def _classes_of_flow(run: RunFolder, flow: flows.ImageFlow) -> _Classes:
+def _classes_of_flow(run: RunFolder, flow: flows.ImageFlow) -> Classes:
     if not flow.labels:
         raise ValueError(
             f"the run in {run.path} must be of a flow with labels: train it by `train --conditional`, or give "
@@ -186,7 +183,7 @@ def _classes_of_flow(run: RunFolder, flow: flows.ImageFlow) -> _Classes:
     return (queries.ClassDistributions(flow), *learned_images(run, flow))
 
 
-def _classes_of_runs(runs: Mapping[int, RunFolder]) -> _Classes:
+def _classes_of_runs(runs: Mapping[int, RunFolder]) -> Classes:
     distributions = {label: run.load_model() for label, run in runs.items()}
     parts = [images_of_label(runs[label], distributions[label], label) for label in sorted(runs)]
     train, validation = (datasets.concatenate(part) for part in zip(*parts, strict=True))
