@@ -6,7 +6,7 @@ IN_BFLOAT16 = "ours bfloat16 vs best peer bfloat16"
 
 
 def ratios(rows: dict, default: str, library: str = "ours") -> dict:
-    """The ratios of the README: a library's median speed over that of others.
+    """The ratios of docs/speed.md: a library's median speed over that of others.
 
     Args:
       rows: of the dense flow, as `compare.measure` returns them.
