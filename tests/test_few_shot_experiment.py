@@ -19,8 +19,9 @@ SMALL = FewShotConfig(shots=4, draws=1, pictures=20, time_limit=60.0)
 
 
 def test_models_are_configurations():
-    assert next(iter(experiments.MODELS)) == "original" and len(experiments.MODELS) == 4
+    assert FewShotConfig().models[0] == "original" and len(FewShotConfig().models) == 4
     for name in experiments.MODELS:
+        assert FewShotConfig(only=name).models == [name]
         assert FewShotConfig(hold_out=3).model(name).hold_out == (3,)
 
 
@@ -170,8 +171,12 @@ def test_more_draws_go_on(done, monkeypatch):
 
 @pytest.mark.slow
 def test_interrupted_experiment_goes_on(done, tmp_path, small_models, monkeypatch):
-    """Also in the middle of a draw; the scores are those of an experiment that was not interrupted."""
-    folder, _ = done
+    """Also in the middle of a draw; the scores are those of an experiment that was not interrupted.
+
+    Here it is of the best model only.
+    """
+    folder, result = done
+    alone = FewShotConfig(**{**vars(SMALL), "only": result["chosen"]})
     known = {"models": str(folder / "models"), "classifier": str(folder / "classifier.keras")}
     add = scoring.ExperimentFolder.add_score
 
@@ -183,10 +188,12 @@ def test_interrupted_experiment_goes_on(done, tmp_path, small_models, monkeypatc
         patch.setattr(scoring.ExperimentFolder, "add_score", add_once)
         said = []
         with pytest.raises(KeyboardInterrupt):
-            few_shot(SMALL, tmp_path / "new", say=said.append, **known)
+            few_shot(alone, tmp_path / "new", say=said.append, **known)
     assert said[-1].startswith("Interrupted; what was done is in")
     assert len(rows_of(tmp_path / "new")) == 1
-    again = few_shot(SMALL, tmp_path / "new", say=print, **known)
+    again = few_shot(alone, tmp_path / "new", say=print, **known)
+    assert list(again["models"]) == [result["chosen"]]
+    assert f" --only {result['chosen']} " in again["command"]
     for name in ("shots", "affine_maps", "pixels_low_rank", "latent_low_rank"):
         for score in ("recognized", "density", "frechet"):
             expected = rows_of(folder)[ROUTE_NAMES.index(name)][score]
@@ -263,6 +270,10 @@ def test_folder_of_another_experiment(done):
     folder, _ = done
     with pytest.raises(FileExistsError, match="another experiment: its `shots` is 4, not 5"):
         few_shot(FewShotConfig(**{**vars(SMALL), "shots": 5}), folder)
+    with pytest.raises(FileExistsError, match="its `only` is None, not 'small'"):
+        few_shot(FewShotConfig(**{**vars(SMALL), "only": "small"}), folder)
+    with pytest.raises(ValueError, match="`only` must be None beside a run, received 'small'"):
+        few_shot(FewShotConfig(only="small"), folder, run_dir=folder / "models" / "small")
     scores = folder / "scores.jsonl"
     before = scores.read_text()
     scores.write_text("nonsense\n" + before)
@@ -303,6 +314,7 @@ def test_impossible_experiments(tmp_path, options, message):
         ({"shots": 0}, "`shots` must be at least 1, received 0"),
         ({"draws": 0}, "`draws` must be at least 1, received 0"),
         ({"pictures": 5}, "`pictures` must be at least 6, received 5"),
+        ({"only": "best"}, "`only` must be one of original, .*, received 'best'"),
     ],
 )
 def test_bad_configurations(options, message):

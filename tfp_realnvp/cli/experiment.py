@@ -37,7 +37,7 @@ def few_shot(
     ] = Path("experiments/few_shot"),
     run: Annotated[
         Path | None,
-        typer.Option(help=f"A finished run in place of the models {', '.join(MODELS)}."),
+        typer.Option(help="A finished run in place of the four models."),
     ] = None,
     also: Annotated[
         list[Path] | None,
@@ -58,6 +58,7 @@ def few_shot(
     ] = str(FewShotConfig.shots),
     draws: Annotated[int, _option("draws")] = FewShotConfig.draws,
     pictures: Annotated[int, _option("pictures")] = FewShotConfig.pictures,
+    only: Annotated[str | None, typer.Option(help=f"{_help('only')}: {', '.join(MODELS)}.")] = None,
     time_limit: Annotated[str, _option("time_limit")] = duration(FewShotConfig.time_limit),
     seed: Annotated[int, _option("seed")] = FewShotConfig.seed,
     as_json: Json = False,
@@ -84,6 +85,7 @@ def few_shot(
         draws=draws,
         pictures=pictures,
         time_limit=limit,
+        only=only,
         seed=seed,
     )
     given = {"hold_out": labels, "shots": numbers}

@@ -7,6 +7,7 @@ from typing import Any
 
 from tfp_realnvp.flows.checked_fields import normalize, option
 from tfp_realnvp.training.config import TrainingConfig
+from tfp_realnvp.training.goals import GOALS
 
 __all__ = ["MODELS", "FewShotConfig"]
 
@@ -23,7 +24,9 @@ MODELS: dict[str, dict[str, Any]] = {
         "components": 1,
     },
     "multiscale": {"flow": "multiscale"},
+    "multiscale_small": {"flow": "multiscale", **GOALS["speed"]},
 }
+ON_REQUEST = ("multiscale_small",)  # not among the four: for long experiments, and short times
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,10 +54,18 @@ class FewShotConfig:
         least=6,
     )
     time_limit: float = option(600.0, "Seconds to train each of the four models", above=0)
+    only: str | None = option(None, "The one model that is trained, instead of four")
     seed: int = option(0, "Of everything that is random", least=0)
 
     def __post_init__(self):
         normalize(self)
+        if self.only not in (None, *MODELS):
+            raise ValueError(f"`only` must be one of {', '.join(MODELS)}, received {self.only!r}.")
+
+    @property
+    def models(self) -> list[str]:
+        """The names of the models that are trained."""
+        return [self.only] if self.only else [name for name in MODELS if name not in ON_REQUEST]
 
     def model(self, name: str) -> TrainingConfig:
         """The configuration of one of the `MODELS`."""

@@ -16,6 +16,7 @@ from tfp_realnvp.files import check_folder, exclusive, replacing, write_json
 __all__ = ["ExperimentFolder"]
 
 LARGEST = 50_000_000  # bytes of a file that is read
+BEFORE = {"only": None}  # what a folder means that was written before there was this option
 
 
 class ExperimentFolder:
@@ -68,14 +69,13 @@ class ExperimentFolder:
             write_json(told, self._told)
             return
         before = _read_object(self._told)
+        known = {**told, **BEFORE, **before}
         # more draws, and what it was not told before, go on with what is there
-        differing = [
-            name for name in told if name != "draws" and told[name] != before.get(name, told[name])
-        ]
+        differing = [name for name in told if name != "draws" and told[name] != known[name]]
         if differing:
             name = differing[0]
             raise FileExistsError(
-                f"{self.path} holds another experiment: its `{name}` is {before[name]!r}, not "
+                f"{self.path} holds another experiment: its `{name}` is {known[name]!r}, not "
                 f"{told[name]!r}. Choose another `output_dir`."
             )
         write_json({**before, **told}, self._told)

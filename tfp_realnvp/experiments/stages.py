@@ -14,7 +14,7 @@ import numpy as np
 
 from tfp_realnvp import datasets, hardware, training, views
 from tfp_realnvp.compute.traces import many_models
-from tfp_realnvp.experiments.config import MODELS, FewShotConfig
+from tfp_realnvp.experiments.config import FewShotConfig
 from tfp_realnvp.experiments.folder import ExperimentFolder
 from tfp_realnvp.experiments.report import write_report
 from tfp_realnvp.experiments.scoring import differences, number_of_pictures, score, summary
@@ -47,7 +47,8 @@ def few_shot(
 ) -> dict[str, Any]:
     """Train four models, choose one by validation, draw a label that it never saw from a few shots, and report.
 
-    Whatever is finished in the folder is not done again: an interrupted experiment goes on where it was.
+    Where `config.only` names a model, it takes the place of the four. Whatever is finished in the folder is not
+    done again: an interrupted experiment goes on where it was.
 
     Args:
       config: what is learned, held out, and drawn how often.
@@ -73,9 +74,11 @@ def few_shot(
     Example:
       `few_shot(FewShotConfig(dataset="mnist"), "experiments/nines")`
     """
+    if run_dir is not None and config.only is not None:
+        raise ValueError(f"`only` must be None beside a run, received {config.only!r}.")
     place = ExperimentFolder(folder, models=models, classifier=classifier)
     run = None if run_dir is None else RunFolder(Path(run_dir).resolve())
-    others = _by_name(also, MODELS if run is None else [run.path.name])
+    others = _by_name(also, config.models if run is None else [run.path.name])
     with place.locked(), many_models():
         data = datasets.load(config.dataset, manual_dir=config.manual_dir)
         _check(config, data, [*others.values(), *([] if run is None else [run])])
@@ -137,6 +140,7 @@ def _command(config: FewShotConfig, run: RunFolder | None, others: list[str]) ->
         "dataset": config.dataset,
         "hold-out": config.hold_out,
         "run": None if run is None else run.path.name,
+        "only": config.only,
         "shots": config.shots,
         "draws": config.draws,
         "pictures": config.pictures,
@@ -184,7 +188,7 @@ def _check_run(config: FewShotConfig, data: datasets.ImageSet, run: RunFolder) -
 def _models(config, place: ExperimentFolder, say) -> dict[str, dict[str, Any]]:
     """The metrics of each model by its name; what is not trained yet is trained."""
     models = {}
-    for name in MODELS:
+    for name in config.models:
         run = RunFolder(place.models / name)
         # a run that its time limit ended could go on; here it is finished
         if run.read_metrics() is None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 import math
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -11,9 +10,9 @@ from typing import Any
 import keras
 import numpy as np
 
-from tfp_realnvp import datasets, evaluation, hardware, views
+from tfp_realnvp import hardware, views
 from tfp_realnvp.files import replacing, write_json
-from tfp_realnvp.flows import ImageFlow, missing
+from tfp_realnvp.flows import ImageFlow
 from tfp_realnvp.flows.options import OPTIONS
 from tfp_realnvp.hardware import workers
 from tfp_realnvp.optimizers import Adam
@@ -34,7 +33,8 @@ from tfp_realnvp.training.epochs import (
 from tfp_realnvp.training.images import RunImages, training_batches
 from tfp_realnvp.training.learning_rate import LearningRate
 from tfp_realnvp.training.progress import MeasureSpeed, ShowProgress
-from tfp_realnvp.training.run_folder import SCORED, RunFolder
+from tfp_realnvp.training.results import Results
+from tfp_realnvp.training.run_folder import RunFolder
 from tfp_realnvp.training.signals import EndedBySignal
 from tfp_realnvp.training.state import State
 
@@ -42,11 +42,7 @@ __all__ = ["TrainingLoop"]
 
 LONG_EPOCH = 20  # steps; only such an epoch may end with a call from Python instead of a pass over the images
 CHECKPOINT_SECONDS = 60.0  # between two writings of what `resume` needs
-DRAWN = 40  # images in samples.png
 TIMED_IMAGES = 100  # that are scored before training, if scoring takes long
-SCORED_PICTURES = 5000  # that are drawn, and compared with as many test images
-MOST_CLASSIFIED = 100_000  # images that the classifier of pictures learns from
-MASKS_SEED = 2**31  # no step of training has it
 SAME = 0.001  # bits per dimension between two machines' scores of the same model
 
 
@@ -90,21 +86,14 @@ class TrainingLoop:
         self.steps = round(steps / steps_per_call) * steps_per_call  # of an epoch
         self._compile(steps_per_call)
         self.average, self.best = flow.in_precision("float32"), flow.in_precision("float32")
-        self.scored = images.scored(test=score_test)
+        self.results = Results(config, images, score_test=score_test)
         self.budget = Budget(
             steps=config.epochs * self.steps,
             seconds=config.time_limit,
             started=started,
             # the last epoch's validation comes on top
-            later_images=len(images.validation)
-            + sum(map(len, self.scored.values()))
-            + config.score_pictures * SCORED_PICTURES,
+            later_images=len(images.validation) + self.results.images_at_end,
         )
-        # those that drawn ones are compared with
-        self.pictures = self.scored.get("test", images.validation)
-        if config.score_pictures:
-            evaluation.check_classes(images.train.labels)
-        self.classifier: evaluation.Classifier | None = None
         self.history = RecordHistory([], self.budget)
         self.keep_best = KeepBest(self.average)
         self.stop_when_stalled = StopWhenStalled(self.history, patience=config.patience)
@@ -151,7 +140,7 @@ class TrainingLoop:
             state = self._read_state_of_former_version()
         score = state.best_bits_per_dim
         if score is None:
-            score = self._validate(self.best)["bits_per_dim"]
+            score = self.results.validate(self.best)["bits_per_dim"]
         self.keep_best.best = Best(self.best.get_weights(), state.best_epoch, score)
         self.budget.step = state.epoch * self.steps + state.step
         if (
@@ -174,7 +163,7 @@ class TrainingLoop:
             )
         self.best.set_weights(run.load_model().get_weights())
         best = min(rows, key=lambda row: row["val_bits_per_dim"])
-        score = self._validate(self.best)["bits_per_dim"]
+        score = self.results.validate(self.best)["bits_per_dim"]
         if score > best["val_bits_per_dim"] + SAME:
             raise ValueError(
                 f"{run.model} is not the best model of {run.history}: it has {score:.4f} bits per dimension "
@@ -246,21 +235,17 @@ class TrainingLoop:
         """Before the flow, so that its time counts."""
         if self.config.score_pictures and workers.is_chief():
             self.say("Training a classifier of the labels, which will score drawn pictures.")
-            train, levels = self.images.train, self.images.levels
-            some = slice(MOST_CLASSIFIED)
-            self.classifier = evaluation.Classifier(
-                train.images[some], train.labels[some], levels=levels
-            )
+            self.results.train_classifier()
 
     def _try_what_comes_last(self):
         """For residual flows: compilation and scoring take long, and when training is over, it is too late."""
         validation = self.images.validation
         some = validation.take(np.arange(min(TIMED_IMAGES, len(validation))))
         for _ in range(2):  # the first time holds the compilation
-            _, seconds = self.budget.timed(lambda: self._score(self.average, some))
+            _, seconds = self.budget.timed(lambda: self.results.score(self.average, some))
         self.budget.image_seconds, self.budget.evaluated = seconds / len(some), True
         if workers.is_chief():
-            self._pictures()
+            self.results.pictures(self.best)
 
     def _fit(self, callbacks: Sequence[keras.callbacks.Callback]):
         config = self.config
@@ -319,30 +304,13 @@ class TrainingLoop:
             AverageWeights(self.average, budget),
             StopInTime(budget, batch_size=self.batch_size),
             MeasureSpeed(budget, batch_size=self.batch_size),
-            Validate(self.average, self._validate, budget),
+            Validate(self.average, self.results.validate, budget),
             StopWhenDiverged(budget),
             self.history,
             self.keep_best,
             self.stop_when_stalled,
             self.save_state,
         ]
-
-    def _validate(self, model: ImageFlow) -> dict[str, float]:
-        return self._score(model, self.images.validation)
-
-    def _score(self, model: ImageFlow, images: datasets.LabelledImages) -> dict[str, float]:
-        """Given the labels, where the flow knows them."""
-        known = bool(model.labels) and set(images.labels) <= set(model.labels)
-        labels = images.labels if known else None
-        if not self.config.fill:
-            return evaluation.score(workers.share_out(model.log_prob), images.images, labels)
-        log_prob = workers.share_out(functools.partial(missing.log_prob_of_missing, model))
-        return evaluation.score(log_prob, images.images, self._masks(images.images), labels)
-
-    def _masks(self, images: np.ndarray) -> np.ndarray:
-        """What is observed of images in scores and pictures."""
-        seed = [self.config.seed, MASKS_SEED]
-        return missing.random_masks(len(images), images.shape[1:], seed=seed).numpy()
 
     def _save(self):
         """Write the state after the last whole epoch, then the history and the best model.
@@ -388,35 +356,19 @@ class TrainingLoop:
     def _draw(self):
         if not workers.is_chief():
             return
-        images = self._pictures()
+        images = self.results.pictures(self.best)
         grid = views.grid(images, levels=self.images.levels)
         views.write_png(grid, self.run.samples, scale=views.scale_for(images))
         if rows := self.history.rows:
             columns = {key: [row[key] for row in rows] for key in rows[0]}
             views.write_png(views.learning_curve(columns), self.run.learning_curve)
 
-    def _pictures(self) -> np.ndarray:
-        if self.config.fill:
-            return self._completions()
-        return self.best.sample(DRAWN, seed=self.config.seed).numpy()
-
-    def _completions(self) -> np.ndarray:
-        """Of validation images: in each column of the grid what is observed of one, and three completions."""
-        images = self.images.validation.images[: views.COLUMNS]
-        masks = self._masks(images)
-        drawn = [
-            missing.complete(self.best, images, masks, seed=self.config.seed + number).numpy()
-            for number in range(DRAWN // views.COLUMNS - 1)
-        ]
-        return np.concatenate([np.where(masks, images, self.images.levels // 2), *drawn])
-
     def _metrics(self, report: Report) -> dict[str, Any]:
         self.average.set_weights(self.keep_best.best.weights)  # it is compiled for scoring already
-        scores = {name: self._score(self.average, images) for name, images in self.scored.items()}
         rows, ended_by = self.history.rows, self._ended_by(report)
         return {
-            **{name: scores.get(name) for name in SCORED},
-            **self._score_pictures(),
+            **self.results.scores(self.average),
+            **self.results.picture_scores(self.average),
             "ended_by": ended_by,
             "can_go_on": ended_by in ("the time limit", "the caller", "a callback"),
             "epochs": len(rows),
@@ -425,19 +377,6 @@ class TrainingLoop:
             "images_per_second": round(float(np.median([r["images_per_second"] for r in rows])), 1),
             "parameters": self.best.count_params(),
             "device": hardware.name(),
-        }
-
-    def _score_pictures(self) -> dict[str, dict[str, float]]:
-        """`pictures` of the metrics: those drawn, and for comparison as many images that were learned from."""
-        if self.classifier is None:
-            return {}
-        random = np.random.default_rng(self.config.seed)
-        real = _some(self.pictures, random)
-        drawn = self.average.sample(len(real), seed=self.config.seed).numpy()
-        learned = _some(self.images.train, random)[: len(real)]
-        return {
-            "pictures": evaluation.score_pictures(self.classifier, drawn, real),
-            "pictures_learned": evaluation.score_pictures(self.classifier, learned, real),
         }
 
     def _has_all_epochs(self) -> bool:
@@ -451,8 +390,3 @@ class TrainingLoop:
         if self.stop_when_stalled.is_stalled():
             return "early stopping"
         return "the caller" if report.ended_run else "a callback"
-
-
-def _some(data: datasets.LabelledImages, random: np.random.Generator) -> np.ndarray:
-    """At most `SCORED_PICTURES` of the images, in a random order."""
-    return data.images[random.permutation(len(data))[:SCORED_PICTURES]]
