@@ -10,7 +10,7 @@ from conftest import TINY
 from tfp_realnvp import experiments, training
 from tfp_realnvp.cli import main
 from tfp_realnvp.evaluation import judge
-from tfp_realnvp.experiments import FewShotConfig, config, few_shot, scoring, stages, sweeps
+from tfp_realnvp.experiments import FewShotConfig, config, few_shot, scoring, sweeps
 from tfp_realnvp.fewshot.route import CONTROLS, ROUTES
 
 ROUTE_NAMES = [*CONTROLS, *ROUTES]
@@ -49,7 +49,6 @@ def rows_of(folder):
 def small_models():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(config, "MODELS", MODELS)
-        patch.setattr(stages, "MODELS", MODELS)
         patch.setattr(scoring, "OTHERS", 20)
         # a classifier for each route takes most of the time; tests/test_evaluation.py trains some
         patch.setattr(
@@ -254,7 +253,7 @@ def test_other_runs_are_scored_too(done, tmp_path, capsys):
 
 
 def test_other_runs_need_names_of_their_own(tmp_path):
-    first = next(iter(stages.MODELS))
+    first = FewShotConfig().models[0]
     one, same, model = (tmp_path / name for name in ("one/run", "two/run", first))
     for run in (one, same, model):
         run.mkdir(parents=True)
@@ -314,7 +313,7 @@ def test_impossible_experiments(tmp_path, options, message):
         ({"shots": 0}, "`shots` must be at least 1, received 0"),
         ({"draws": 0}, "`draws` must be at least 1, received 0"),
         ({"pictures": 5}, "`pictures` must be at least 6, received 5"),
-        ({"only": "best"}, "`only` must be one of original, .*, received 'best'"),
+        ({"only": "best"}, "`only` must be one of .*, received 'best'"),
     ],
 )
 def test_bad_configurations(options, message):
