@@ -78,11 +78,12 @@ COUPLINGS = ["realnvp", "multiscale"]
 EVERY_FLOW = [*COUPLINGS, SLOW_RESIDUAL]
 # where a flow does much in each test
 DENSE_FIRST = ["realnvp", SLOW_MULTISCALE, SLOW_RESIDUAL]
+dense_first = pytest.mark.parametrize("small", DENSE_FIRST, indirect=True)
+of_couplings = pytest.mark.parametrize("small", DENSE_FIRST[:2], indirect=True)
+of_coupling_runs = pytest.mark.parametrize("tiny_config", DENSE_FIRST[:2], indirect=True)
 # of what is not about the flow
 of_dense = pytest.mark.parametrize("small", ["realnvp"], indirect=True)
 of_dense_runs = pytest.mark.parametrize("tiny_config", ["realnvp"], indirect=True)
-of_couplings = pytest.mark.parametrize("small", COUPLINGS, indirect=True)
-of_coupling_runs = pytest.mark.parametrize("tiny_config", DENSE_FIRST[:2], indirect=True)
 
 
 @pytest.fixture

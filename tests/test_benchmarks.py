@@ -231,7 +231,7 @@ def test_residual(run_here, run_dir):
 
 @pytest.mark.slow
 def test_toys(run_here, tmp_path):
-    options = ["--steps", 30, "--blocks", 2, "--channels", 8, "--picture", tmp_path / "toys.png"]
+    options = ["--steps", 30, "--blocks", 1, "--channels", 8, "--picture", tmp_path / "toys.png"]
     rows = [row.strip("| ").split(" | ") for row in run_here("toys.py", *options).splitlines()[-2:]]
     assert [row[0] for row in rows] == ["two moons", "checkerboard"]
     for _, learned, entropy, gaussian, *_ in rows:

@@ -1,13 +1,14 @@
 import numpy as np
 import pytest
 import tensorflow as tf
-from conftest import random_images
+from conftest import dense_first, random_images
 
 from tfp_realnvp import fewshot
 
 SHOTS = random_images(10, (4, 4, 1), seed=3)
 
 
+@dense_first
 def test_latent_gaussian_is_carried_over(flow):
     """Its density is that of the latent Gaussian times the flow's Jacobian."""
     fit = fewshot.fit_latent(flow, SHOTS, covariance="full", intrinsic_dimension=3, seed=1)

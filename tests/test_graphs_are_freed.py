@@ -26,6 +26,7 @@ def use(flow):
 
 
 @pytest.mark.parametrize("small", DENSE_FIRST, indirect=True)
+@pytest.mark.slow
 def test_of_a_flow(small):
     use(small())  # some functions are compiled once for all flows
     before = graphs()

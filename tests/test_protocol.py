@@ -2,7 +2,7 @@ import dataclasses
 
 import numpy as np
 import pytest
-from conftest import of_couplings, perturb, random_images
+from conftest import dense_first, of_couplings, perturb, random_images
 
 from tfp_realnvp import fewshot
 from tfp_realnvp.compute.random_numbers import to_seed
@@ -131,6 +131,7 @@ def test_two_shots_say_nothing_about_the_floor(flow):
     assert floor == pytest.approx(1 / (12 * 256**2))
 
 
+@dense_first
 def test_fair_floor_is_fairer(flow):
     """Shots that are left out, and unseen images like them, are likelier than with the floor for pictures."""
     route = ROUTES["latent_low_rank"]

@@ -2,7 +2,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from conftest import FLOWS, of_couplings, perturb, random_images
+from conftest import FLOWS, dense_first, of_couplings, perturb, random_images
 
 from tfp_realnvp import RealNVP
 from tfp_realnvp.compute import sharding
@@ -100,6 +100,7 @@ def test_one_image(monkeypatch):
     np.testing.assert_allclose(FLOWS["realnvp"]().log_prob(image[0]), expected, rtol=1e-5)
 
 
+@dense_first
 def test_a_callers_graph_is_not_divided(flow, monkeypatch):
     """So that a SavedModel does not depend on the machine that wrote it."""
     sizes = []
