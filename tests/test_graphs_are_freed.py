@@ -4,7 +4,7 @@ import gc
 
 import pytest
 import tensorflow as tf
-from conftest import DENSE_FIRST, random_images
+from conftest import random_images
 from tensorflow.python.framework.func_graph import FuncGraph
 
 from tfp_realnvp.compute.custom_gradient import custom_gradient
@@ -25,7 +25,6 @@ def use(flow):
     flow.sample(2)
 
 
-@pytest.mark.parametrize("small", DENSE_FIRST, indirect=True)
 @pytest.mark.slow
 def test_of_a_flow(small):
     use(small())  # some functions are compiled once for all flows
